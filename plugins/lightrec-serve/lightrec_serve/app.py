@@ -2,44 +2,30 @@
 
 import asyncio
 import logging
-import uuid
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final
 
-from fastapi import FastAPI, Query, Request, Response
+from asgi_correlation_id import CorrelationIdMiddleware, correlation_id
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from lightrec.errors import LightrecError, PluginError
-from lightrec_serve.access import Gate, Limits, Role
+from lightrec_serve.access import VERSION, Gate, Limits, Role
 from lightrec_serve.batching import Busy
-from lightrec_serve.schema import (
-    Ask,
-    Feedback,
-    Gone,
-    Items,
-    Name,
-    Problem,
-    Ready,
-    Shown,
-    Slate,
-    Stored,
-    Why,
-    Wrong,
-)
-from lightrec_serve.service import ANSWERED, Conflict, Service, Unknown
+from lightrec_serve.metrics import Metrics
+from lightrec_serve.routes import routes
+from lightrec_serve.schema import Problem
+from lightrec_serve.service import Conflict, Service, Unknown
 from lightrec_serve.store import StoreError
 
 PAGE: Final = Path(__file__).parent / "page"
-BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-SEEN: Final = 20
-"""Users that the page offers."""
 LONGEST: Final = 2_000
 """Characters of a message: it may repeat what was sent."""
 SENTENCES: Final = {
@@ -48,13 +34,8 @@ SENTENCES: Final = {
     "There was an error parsing the body": "The body cannot be read as JSON.",
 }
 """Sentences in place of the framework's own words."""
-Count = Annotated[int, Query(ge=1)]
-Hours = Annotated[float, Query(ge=0, le=1e6, allow_inf_nan=False)]
 SOON: Final = {"retry-after": "1"}
 """Header of an answer that says: not now."""
-GONE: Final = 499
-"""Status of a request whose client has hung up, which nobody but the log sees."""
-T = TypeVar("T")
 logger = logging.getLogger("lightrec.serve")
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": Problem, "description": said}
@@ -63,8 +44,10 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
         401: "No known token was sent.",
         403: "The token's role may not do this.",
         404: "What the request names is not there.",
+        408: "The body came too slowly.",
         409: "The request contradicts what is known.",
         413: "The body is too long.",
+        421: "The service is not called by this name.",
         422: "The request cannot be answered as it is.",
         429: "Too many requests.",
         503: "Too much is asked for the moment, or the store is not there; try again soon.",
@@ -72,74 +55,22 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Do some work for a request, and give it up once the client hangs up.
-
-    :raises HTTPException: where it has.
-    """
-
-    async def gone() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(gone())
-    try:
-        await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise HTTPException(GONE, "Nobody waits for the answer any more.")
-        return working.result()
-    finally:
-        working.cancel()
-        waiting.cancel()
-
-
-class Numbers:
-    """Counts and times for Prometheus."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "lightrec_requests", "Requests.", ["path", "status"], registry=self.registry
-        )
-        self.seconds = Histogram(
-            "lightrec_recommend_seconds",
-            "Seconds of an answer: in all, in the tower, in the search.",
-            ["part"],
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
-        self.answers = Counter(
-            "lightrec_answers", "Slates answered.", ["arm", "by"], registry=self.registry
-        )
-        self.feedback = Counter(
-            "lightrec_feedback", "Events received.", ["kind"], registry=self.registry
-        )
-
-        self.store = Gauge(
-            "lightrec_store_up", "Whether the store answers.", registry=self.registry
-        )
-
-    def count(self, method: str, path: str, status: int, seconds: float) -> None:
-        """Count a request, and log it."""
-        self.requests.labels(path, status).inc()
-        what = {"method": method, "path": path, "status": status, "ms": round(seconds * 1000, 2)}
-        logger.info("request", extra=what)
-
-
 def application(
     service: Service,
     limits: Limits | None = None,
-    tokens: dict[str, Role] | None = None,
+    tokens: Callable[[], Mapping[str, Role]] | None = None,
     hidden: Sequence[str] = (),
+    hosts: Sequence[str] | None = None,
 ) -> FastAPI:
     """Make the application.
 
     :param service: what answers; closed when the application ends.
     :param limits: of a request.
-    :param tokens: the role of each; None where everybody may do everything.
+    :param tokens: gives the role of each; None where everybody may do everything.
     :param hidden: texts, such as the paths of runs, that no answer may contain.
+    :param hosts: names by which the service may be called; None for any.
     """
-    limits, numbers = limits or Limits(), Numbers()
+    limits, metrics = limits or Limits(), Metrics()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -148,14 +79,20 @@ def application(
         watching.cancel()
         service.close()
 
-    app = FastAPI(
+    bearer = HTTPBearer(auto_error=False, description="A token, by role; see /docs.")
+    app = FastAPIOffline(
+        redoc_url=None,
+        static_url="/docs-files",
         title="lightrec",
         summary="Recommendations from a run, and what people make of them.",
+        version="1",
         lifespan=lifespan,
         responses=PROBLEMS,
-        redoc_url=None,
+        dependencies=[] if tokens is None else [Depends(bearer)],
     )
-    app.add_middleware(Gate, limits=limits, tokens=tokens, counted=numbers.count)
+    counted = metrics.count
+    app.add_middleware(Gate, limits=limits, tokens=tokens, hosts=hosts, counted=counted)
+    app.add_middleware(CorrelationIdMiddleware)
     app.state.service = service
 
     def public(text: str) -> str:
@@ -168,9 +105,8 @@ def application(
         return JSONResponse({"error": public(text)}, status, headers)
 
     def known_as(error: Exception) -> str:
-        number = uuid.uuid4().hex[:12]
-        logger.error("broken", extra={"number": number}, exc_info=error)
-        return f"the service's log knows it as {number}."
+        logger.error("broken", exc_info=error)
+        return f"the service's log knows it as {correlation_id.get()}."
 
     @app.exception_handler(LightrecError)
     async def wrong(_: Request, error: LightrecError) -> JSONResponse:
@@ -206,108 +142,9 @@ def application(
     async def broken(_: Request, error: Exception) -> JSONResponse:
         return said(500, f"Something broke here; {known_as(error)}")
 
-    def within(name: str, count: int, most: int) -> None:
-        if count > most:
-            raise HTTPException(422, f"{name} is {count}; at most {most} are answered.")
-
-    @app.post("/recommend")
-    async def recommend(ask: Ask, request: Request) -> Slate:
-        """Recommend to a user of the log, to somebody new, or to a wish in words."""
-        within("k", ask.k, limits.k)
-        within("The history's length", len(ask.history), limits.history)
-        within("The number of candidates", len(ask.candidates or ()), limits.candidates)
-        slate, seconds = await unless_gone(request, service.recommend(ask))
-        for part, value in seconds.items():
-            numbers.seconds.labels(part).observe(value)
-        numbers.answers.labels(slate.arm, slate.by).inc()
-        return slate
-
-    @app.post("/explain")
-    async def explain(why: Why, request: Request) -> dict[str, Any]:
-        """Why an item comes, at length: past events, words, the reward, what would change it."""
-        within("k", why.k, limits.k)
-        within("The history's length", len(why.history), limits.history)
-        return await unless_gone(request, service.explain(why))
-
-    @app.post("/feedback")
-    async def feedback(sent: Feedback) -> Stored:
-        """Keep what people did. Stored means: on the disk. Sent twice, an event counts once."""
-        stored, again = await service.feedback(sent.events)
-        for event in sent.events:
-            kind = event.kind if event.kind in {*ANSWERED, *service.kinds} else "other"
-            numbers.feedback.labels(kind).inc()
-        return Stored(stored=stored, known=again)
-
-    @app.delete("/feedback")
-    async def unsay(wrong: Wrong) -> dict[str, int]:
-        """Erase events of a session; right ones may then be sent, also under the same ids."""
-        return {"erased": await service.forget_events(wrong.session, wrong.ids)}
-
-    @app.get("/people/{user:path}")
-    async def person(user: Name) -> dict[str, list[dict[str, Any]]]:
-        """All that is stored of a person: sessions, answers, what they showed, feedback."""
-        return await service.person(user)
-
-    @app.delete("/people/{user:path}")
-    async def forget(user: Name) -> dict[str, int]:
-        """Erase all that is stored of a person."""
-        return await service.forget(user)
-
-    @app.put("/items")
-    async def put(sent: Items) -> dict[str, list[str]]:
-        """Put items, new ones or known ones anew; the next answer may hold them."""
-        return {"items": await service.put(sent.items)}
-
-    @app.delete("/items")
-    async def delete(sent: Gone) -> dict[str, list[str]]:
-        """Take items away: no answer holds them from now on."""
-        return {"items": await service.delete(sent.items)}
-
-    @app.get("/items/{item:path}/similar")
-    async def similar(item: Name, k: Count = 10, arm: Name | None = None) -> list[Shown]:
-        """The items most like an item."""
-        within("k", k, limits.k)
-        return await service.similar(item, k, arm)
-
-    @app.get("/health")
-    async def health() -> dict[str, str]:
-        """Whether the process lives."""
-        return {"status": "ok"}
-
-    @app.get("/ready")
-    async def ready() -> Ready:
-        """Whether questions are answered, and by what."""
-        arms = service.about()
-        for about in arms.values():
-            about |= {name: public(text) for name, text in about.items() if isinstance(text, str)}
-        return Ready(arms=arms, store="ok" if await service.reachable() else "down")
-
-    @app.get("/metrics", response_class=PlainTextResponse)
-    async def metrics() -> Response:
-        """The numbers that Prometheus gathers."""
-        numbers.store.set(await service.reachable())
-        return Response(generate_latest(numbers.registry), media_type="text/plain; version=0.0.4")
-
-    @app.get("/numbers")
-    async def operating(hours: Hours = 24, trial: bool = False) -> list[dict[str, Any]]:
-        """Numbers of what each arm has shown of late, and of what people made of it."""
-        counted = await service.numbers(hours, trial)
-        return [asdict(arm) | {"split_p": service.split(counted)} for arm in counted]
-
-    @app.get("/users")
-    async def users() -> list[str]:
-        """Some users of the log."""
-        return service.users(SEEN)
-
-    @app.post("/admin/reload")
-    async def reload(arm: Name | None = None) -> dict[str, Any]:
-        """Load a run anew, such as after `lightrec update`; the old one answers until then."""
-        try:
-            return await service.reload(arm)
-        except Unknown:
-            raise
-        except LightrecError as error:
-            raise Conflict(f"The old one answers on. {error}") from error
+    router = routes(service, limits, metrics, public)
+    app.include_router(router, prefix=VERSION)
+    app.include_router(router, include_in_schema=False)
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:

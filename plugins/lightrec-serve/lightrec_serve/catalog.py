@@ -89,6 +89,21 @@ class Catalog:
         """An item's id, title and text."""
         return self._described[number - 1]
 
+    def known(self, number: int) -> dict[str, Any]:
+        """An item's row as JSON can hold it, its attributes apart."""
+        row = self.whole.row(number - 1, named=True)
+        own = {name: row.pop(name) for name in OWN}
+        return {**own, "attributes": row}
+
+    def titled(self, words: str, most: int) -> list[int]:
+        """Items whose titles or ids have some letters, those first that begin with them."""
+        there, letters = self.whole.with_row_index("number", 1), words.lower()
+        title = pl.col(Column.TITLE).str.to_lowercase()
+        fits = title.str.contains(letters, literal=True) | (pl.col(Column.ITEM) == words)
+        fits &= ~pl.col("number").is_in([*self.gone])
+        found = there.filter(fits).sort(~title.str.starts_with(letters), title.str.len_chars())
+        return found["number"].head(most).to_list()
+
     def allowed(
         self, exclude: Sequence[str], only: Sequence[str], candidates: Sequence[str] | None
     ) -> Tensor:

@@ -1,18 +1,25 @@
 """`lightrec serve`: an HTTP service for runs and exports."""
 
 import logging
+import os
 import sys
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lightrec.errors import RecipeError
+
+if TYPE_CHECKING:
+    from lightrec_serve.access import Role
 
 GRACE: Final = 30
 """Seconds for which a service that is told to end goes on answering what it was asked."""
 DAY: Final = 86_400_000
 """Milliseconds."""
 LOCAL: Final = ("127.0.0.1", "localhost", "::1")
+TOKENS: Final = "LIGHTREC_TOKENS"
+"""Environment variable with tokens by role, as YAML."""
 
 
 def serve(
@@ -33,6 +40,7 @@ def serve(
     history: int = 1_000,
     rate: float = 0.0,
     patience: float = 0.2,
+    hosts: list[str] | None = None,
 ) -> None:
     """Serve a run, or several beside each other, over HTTP, with a page at /.
 
@@ -58,7 +66,8 @@ def serve(
         may be: now, or a date or time (default: the time of the log's last event).
     :param store: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME (default: served.db in the
         folder of the first run).
-    :param tokens: a YAML file with tokens by role: read, feedback, admin.
+    :param tokens: a YAML file with tokens by role: read, feedback, admin. It is read again when it
+        changes. The environment variable LIGHTREC_TOKENS may hold such YAML instead.
     :param temperature: of slates that are drawn, for all runs or for each: near 0 the best items,
         1 as likely as ranked (default: 1).
     :param threads: for the arithmetic of an answer.
@@ -70,6 +79,8 @@ def serve(
     :param rate: requests a second of one client at most; 0 for no limit.
     :param patience: seconds for which a list waits for the store, before it is made without what
         the store knows; feedback waits ten times as long.
+    :param hosts: names by which the service may be called (default: this machine's own, where there
+        are no tokens; else any).
     """
     paths = [run, *map(Path, others)]
     shares = weights or [1.0] * len(paths)
@@ -77,7 +88,8 @@ def serve(
         raise RecipeError(
             f"--weights should have a weight of 0 or more for each of {len(paths)} runs, not all 0."
         )
-    if host not in LOCAL and tokens is None:
+    given = os.environ.get(TOKENS)
+    if host not in LOCAL and tokens is None and given is None:
         raise RecipeError(
             f"Whoever reaches {host} could read and write: name a file of --tokens, or leave out "
             "--host to serve this machine alone."
@@ -95,29 +107,42 @@ def serve(
 
     from lightrec.data.times import moment
     from lightrec.stages.redo import check_rooms
-    from lightrec_serve.access import Limits, read_tokens
+    from lightrec_serve.access import Limits, Tokens, read_tokens
     from lightrec_serve.app import application
     from lightrec_serve.service import Arm, Service
-    from lightrec_serve.store import Store
+    from lightrec_serve.store import Store, StoreError
 
     if time is not None:
         moment(time)  # refused here
-    roles = None if tokens is None else read_tokens(tokens)
+    roles: Callable[[], Mapping[str, Role]] | None = None
+    if tokens is not None:
+        roles = Tokens(tokens)
+    elif given is not None:
+        fixed = read_tokens(given, TOKENS)
+        roles = lambda: fixed  # noqa: E731
+    if hosts is None and roles is None:
+        hosts = [*LOCAL]
     torch.set_num_threads(threads)
     arms = [
         Arm(name, loader(path, by, heat, approximate), share)
         for name, path, heat, share in zip(names(paths), paths, temperatures, shares, strict=True)
     ]
-    if store is None:
-        check_rooms(run, "served.db")
+    for name in (*([] if store else ["served.db"]), "served-later.db"):
+        check_rooms(run, name)
     kept = Store(store or f"sqlite:///{run / 'served.db'}")
+    try:
+        aside = Store(f"sqlite:///{run / 'served-later.db'}")
+    except StoreError as error:  # such as in a folder that nobody may write to
+        aside = None
+        print(f"Feedback that comes while the store is away will be refused. {error}")
     log_as_json()
-    service = Service(arms, kept, time, patience)
+    service = Service(arms, kept, time, patience, aside)
     app = application(
         service,
         Limits(body=body, k=k, history=history, rate=rate),
         roles,
         hidden=hidden(paths),
+        hosts=hosts,
     )
     for arm in arms:
         if (last := arm.batcher.engine.last) is not None:
@@ -256,10 +281,13 @@ def loader(path: Path, by: Any, temperature: float, approximate: int = 300_000) 
 
 def log_as_json() -> None:
     """Let the service's messages and uvicorn's go to the error output, one JSON a line."""
+    from asgi_correlation_id import CorrelationIdFilter
     from pythonjsonlogger.json import JsonFormatter
 
     handler, names = logging.StreamHandler(), {"levelname": "level", "exc_info": "trace"}
-    fields = ["levelname", "message"]
+    names["correlation_id"] = "request_id"
+    fields = ["levelname", "message", "correlation_id"]
+    handler.addFilter(CorrelationIdFilter())
     handler.setFormatter(JsonFormatter(fields, rename_fields=names, timestamp="time"))
     for name in ("lightrec.serve", "uvicorn"):
         logger = logging.getLogger(name)

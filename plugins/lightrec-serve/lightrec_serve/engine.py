@@ -51,6 +51,7 @@ class Query:
         nothing.
     :param kinds: of these events; none where each makes its item had.
     :param dismissed: ids of items that may not come.
+    :param shown: ids of items that may not come since earlier answers have shown them.
     :param done: ids of the items of all events after those of the log, wanted or not, with their
         kinds and times in milliseconds since 1970 UTC, of which the first ``earlier`` are of
         earlier sessions: by these the domain is asked.
@@ -64,6 +65,7 @@ class Query:
     accepted: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     dismissed: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
     done: tuple[tuple[str, str, int], ...] = ()
     earlier: int = 0
     profile: Mapping[str, Any] | None = None
@@ -214,15 +216,36 @@ class Engine(ABC):
     def about(self) -> dict[str, Any]:
         """Describe what answers, for people: its name, version and why it ranks as it does."""
 
-    def users(self, count: int) -> list[str]:
-        """Users spread over the log."""
+    def users(self, count: int, begin: str = "") -> list[str]:
+        """Users spread over the log, of those whose ids begin so."""
         people = self.log_users
+        if begin:
+            people = [user for user in people if user.startswith(begin)]
         places = np.linspace(0, len(people) - 1, min(count, len(people))).astype(int).tolist()
         return [people[place] for place in places]
 
     def known_as(self, user: str) -> str:
         """The id by which a person is known, for any of their ids."""
         return user
+
+    def describes(self, user: str | None) -> bool:
+        """Whether a person's attributes are known from the log's user table."""
+        return True
+
+    def check_profiles(self, profiles: Mapping[str, Mapping[str, Any]]) -> None:
+        """Refuse attributes of people that lists cannot be made by.
+
+        :param profiles: by people's ids.
+        :raises RecipeError: where one does not fit, or none can be used.
+        """
+        raise RecipeError("Only a run reads attributes of people: serve the run itself.")
+
+    def past(self, user: str, most: int) -> list[tuple[int, str | None, int | None]]:
+        """Items of a person's last events in the log, with their kinds and times in milliseconds.
+
+        :raises RecipeError: where that is not known.
+        """
+        raise RecipeError("Only a run has its log: serve the run itself.")
 
     def ready(self, query: Query) -> bool:
         """Whether :meth:`read` has nothing to do that could take long. Any thread may ask."""
@@ -337,6 +360,7 @@ class Engine(ABC):
         :returns: for each place the ids; none where all items or more than :data:`MOST` were open.
         """
         allowed = self.catalog.allowed(query.exclude, query.only, query.candidates)
+        allowed[self.catalog.numbers(query.shown)] = False
         places, rules = allowed.repeat(len(ranked.items), 1), self.rules
         if rules is not None and rules.mark == ranked.rules:
             places &= rules.left(ranked.items, ranked.pinned)
@@ -357,7 +381,7 @@ class Engine(ABC):
         """
         every = query.discover or not self.goal
         had = [n for n, kind in self.events(query) if every or kind is None or kind in self.goal]
-        dismissed = self.catalog.numbers(query.dismissed)
+        dismissed = self.catalog.numbers([*query.dismissed, *query.shown])
         return dismissed if self.repeats and not query.discover else dismissed + had
 
 

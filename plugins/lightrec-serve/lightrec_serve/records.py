@@ -35,7 +35,7 @@ from lightrec.data.files import new_file
 from lightrec.data.parquet import KIND_KEY, SCHEMA_VERSION, VERSION_KEY
 from lightrec.data.schema import LOG_SCHEMA
 from lightrec.errors import DataError
-from lightrec_serve.tables import ANSWERS, FEEDBACK, LEFT, SESSIONS, SHOWN, TRIALS
+from lightrec_serve.tables import ANSWERS, FEEDBACK, LEFT, OUTSIDE, SESSIONS, SHOWN, TRIALS
 
 ROWS: Final = 10_000
 """Rows that are held in memory at a time, and stand together in a file."""
@@ -279,8 +279,10 @@ def _log(kinds: Mapping[str, str]) -> sa.Select[Any]:
     if kinds:
         kind = sa.case(dict(kinds), value=event.kind, else_=event.kind)
     place = sa.and_(SHOWN.c.answer == event.answer, SHOWN.c.item == event.item)
+    outside = event.session == OUTSIDE + event.user
+    session = sa.case((outside, None), else_=event.session).label(Column.SESSION)
     # All other columns are called as those of a log.
-    same = event.user, event.item, event.time, event.value, event.session, SHOWN.c.position
+    same = event.user, event.item, event.time, event.value, session, SHOWN.c.position
     return (
         sa.select(*same, kind.label(Column.FEEDBACK), event.answer.label(Column.IMPRESSION))
         .join_from(FEEDBACK, SHOWN, place, isouter=True)

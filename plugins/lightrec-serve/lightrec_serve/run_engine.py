@@ -98,6 +98,37 @@ class RunEngine(Engine):
         """The id by which the run knows a person, for any of their ids."""
         return self.usual.people.known_as(user)
 
+    def describes(self, user: str | None) -> bool:
+        """Whether a person has events in the log, or a row in its user table."""
+        people = self.usual.people
+        return user in people.rows or user in people.outside.rows
+
+    def check_profiles(self, profiles: Mapping[str, Mapping[str, Any]]) -> None:
+        """Refuse attributes that the run does not know, and people who have them in its log."""
+        if there := [user for user in profiles if self.describes(user)]:
+            raise RecipeError(
+                f"{there[0]!r} is a user of the log: correct its user table, and update the run."
+            )
+        for profile in profiles.values():
+            self.usual.person(None, None, profile)
+
+    def past(self, user: str, most: int) -> list[tuple[int, str | None, int | None]]:
+        """Items of a person's last events in the log, with their kinds and times."""
+        row, store = self.usual.people.rows.get(self.known_as(user)), self.store
+        if row is None:
+            return []
+        begin, end = store.offsets[row : row + 2].tolist()
+        newest = range(end - 1, max(begin, end - most) - 1, -1)
+        names, kinds = [None, *self.feedback_kinds], store.feedback
+        return [
+            (
+                int(store.items[at]),
+                None if kinds is None else names[kinds[at]],
+                int(store.times[at]) if store.has_times else None,
+            )
+            for at in newest
+        ]
+
     def recommender(self, by: str | None) -> "Recommender":
         """A recommender by something else than usual, loaded when it is first needed."""
         if by is not None and by not in self._recommenders:

@@ -10,6 +10,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    model_validator,
 )
 
 from lightrec import plugins
@@ -101,6 +102,11 @@ class Ask(Strict):
     discover: bool = Field(
         False, strict=True, description="Nothing that the person has met before."
     )
+    more: bool = Field(
+        False,
+        strict=True,
+        description="The next page: nothing that the session's answers have shown.",
+    )
     new: int = Field(0, ge=0, strict=True, description="Last places kept for items without events.")
     time: Moment | None = Field(
         None,
@@ -170,7 +176,10 @@ class Event(Strict):
     """An event of somebody."""
 
     id: Name = Field(description="Your own id of the event: sent twice, it counts once.")
-    session: Name
+    session: Name | None = Field(None, description="The session that an answer named.")
+    user: User | None = Field(
+        None, description="Whose event it is, where it comes from outside all sessions."
+    )
     item: Name = Field(description="An item's id.")
     answer: Name | None = Field(None, description="The answer in which the item was shown.")
     kind: Annotated[str, StringConstraints(pattern=r"^[\w .-]{1,60}$")] = Field(
@@ -180,6 +189,14 @@ class Event(Strict):
     )
     value: float | None = Field(None, strict=True, description="Such as a rating or seconds.")
     time: Moment | None = Field(None, description="When it happened; else the present.")
+
+    @model_validator(mode="after")
+    def _has_one(self) -> "Event":
+        if (self.session is None) == (self.user is None):
+            raise ValueError("an event names its session, or its user where it has none")
+        if self.session is None and self.answer is not None:
+            raise ValueError("an event that names an answer names the answer's session, too")
+        return self
 
 
 class Feedback(Strict):
@@ -193,6 +210,10 @@ class Stored(BaseModel):
 
     stored: int
     known: int = Field(description="Events that had been sent before, and count once.")
+    waiting: int = Field(
+        default=0,
+        description="Events that are kept on this machine's disk until the store is there.",
+    )
 
 
 class Wrong(Strict):
@@ -213,6 +234,37 @@ class Item(Strict):
     attributes: Annotated[dict[Name, Plain], AfterValidator(_attributes)] = Field(
         {}, max_length=10 * MOST
     )
+
+
+class Person(Strict):
+    """Attributes of a person, in place of earlier ones."""
+
+    user: User
+    attributes: Annotated[dict[Name, Plain], Field(min_length=1, max_length=MOST)]
+
+
+class People(Strict):
+    """People to put."""
+
+    users: list[Person] = Field(min_length=1, max_length=1000)
+
+
+class Known(BaseModel):
+    """An item as it is served."""
+
+    item: str
+    title: str
+    text: str
+    attributes: dict[str, Any]
+
+
+class Past(BaseModel):
+    """An event of a person in the log."""
+
+    item: str
+    title: str
+    kind: str | None
+    time: datetime | None
 
 
 class Items(Strict):

@@ -6,48 +6,36 @@ import hashlib
 import logging
 import secrets
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
-from time import monotonic, perf_counter, time_ns
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Any, Final
 
 from lightrec.data.times import moment
-from lightrec.errors import LightrecError, RecipeError
 from lightrec_serve.batching import Batcher, Lane
 from lightrec_serve.engine import Engine, Query
-from lightrec_serve.schema import Ask, Event, Item, Shown, Slate, Why
+from lightrec_serve.inbox import EPOCH, MILLISECOND, Inbox, milliseconds
+from lightrec_serve.schema import Ask, Past, Person, Shown, Slate, Why
 from lightrec_serve.sessions import OF_PERSON, Conflict, Patient, Sessions, State
-from lightrec_serve.store import Answer, Feedback, ItemChange, Session, Store, StoreError
+from lightrec_serve.stock import Stock, Unknown
+from lightrec_serve.store import Answer, Session, Store, StoreError
+from lightrec_serve.tables import OUTSIDE
 
 if TYPE_CHECKING:
     from lightrec_serve.records import ArmNumbers
 
-AHEAD: Final = timedelta(minutes=5)
-"""Time by which a client's clock may be ahead."""
 PATIENCE: Final = 0.2
 """Seconds for which a slate waits for a store."""
 WATCHED: Final = 0.5
 """Seconds after which what other processes have changed is looked for."""
-SOME: Final = 100
-"""Changes of items that are read at once: a store that does not hang gives so many in time."""
-FEW: Final = 8
-"""Items that are taken in between two batches of slates."""
 LONG: Final = 0.2
 """Seconds of counting from which on numbers are given again, for 30 times as long."""
 SHARED: Final = {each.name for each in fields(Query)} & Ask.model_fields.keys() - {"user"}
 """Fields of a request that a query has as they are."""
-ANSWERED: Final = ("accepted", "dismissed")
-"""Kinds of feedback that may always be sent beside those of the runs."""
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND: Final = timedelta(milliseconds=1)
 logger = logging.getLogger("lightrec.serve")
-T = TypeVar("T")
-
-
-class Unknown(LightrecError):
-    """A request names what there is not."""
 
 
 @dataclass
@@ -68,8 +56,8 @@ class Arm:
 class Service:
     """Answers for people and keeps what they did.
 
-    A session knows its user's events in the run's log, what was stored of the user before it began,
-    and its own feedback: two sessions of one user do not disturb each other.
+    A session knows its user's events in the run's log, and what is stored of the user: what one
+    session is told, the others of its user know.
 
     :param arms: recommenders; each person meets one of them, by the weights, for good.
     :param store: where sessions, answers, feedback and items are kept.
@@ -77,23 +65,30 @@ class Service:
         :func:`lightrec.data.times.moment`; None for the last event of each arm's log.
     :param patience: seconds for which a slate waits for the store; feedback waits ten times as
         long.
+    :param aside: a store on this machine for feedback that comes while the other one is not there;
+        None: such feedback is refused.
     """
 
     def __init__(
-        self, arms: Sequence[Arm], store: Store, time: str | None = None, patience: float = PATIENCE
+        self,
+        arms: Sequence[Arm],
+        store: Store,
+        time: str | None = None,
+        patience: float = PATIENCE,
+        aside: Store | None = None,
     ) -> None:
         self.arms, self.store, self.time = {arm.name: arm for arm in arms}, store, time
         self.reads, self.writes = Patient(patience), Patient(10 * patience)
-        self.sessions = Sessions(store, self.reads)
-        self._behind = False
-        """Whether the store did not say of late which items have changed."""
-        self._reloading, self._changing = asyncio.Lock(), asyncio.Lock()
+        self.sessions, self.stock = Sessions(store, self.reads), Stock(store, self.reads)
+        self.inbox = Inbox(self.sessions, self.stock, self.writes, aside, self._outside)
+        self._reloading = asyncio.Lock()
         self._counting = Lane("numbers")
         self._counted: dict[tuple[float, bool], tuple[float, list[ArmNumbers]]] = {}
         """By hours, and whether of trials: an operator's numbers, given again until a time."""
         for arm in arms:
-            arm.batcher = Batcher(arm.load(), self._refresh)
-            self._refresh(arm.batcher.engine)
+            arm.batcher = Batcher(arm.load(), self.stock.refresh)
+            self.stock.refresh(arm.batcher.engine)
+            self.stock.batchers.append(arm.batcher)
         self._note()
 
     async def recommend(self, ask: Ask) -> tuple[Slate, dict[str, float]]:
@@ -109,8 +104,11 @@ class Service:
             state, known = await self._state(ask, False), False
         arm = self.arms[state.session.arm]
         said = state.said | {n: getattr(ask, n) for n in OF_PERSON if n in ask.model_fields_set}
+        if state.profile is not None and not arm.batcher.engine.describes(state.session.user):
+            said = {"profile": state.profile} | said
         ask = ask.model_copy(update={**said, "time": self._when(ask.time, arm)})
         query = Query(
+            shown=await self.sessions.shown(state, known) if ask.more else (),
             user=state.session.user,
             **{name: getattr(ask, name) for name in SHARED},
             **arm.batcher.engine.wanted(state.events, state.before),
@@ -135,7 +133,7 @@ class Service:
             arm=arm.name,
             by=ranked.by,
             note=engine.note,
-            degraded=not known or self._behind,
+            degraded=not known or self.stock.behind,
             items=places,
         )
         request = ask.model_dump(mode="json", exclude_defaults=True)
@@ -186,119 +184,6 @@ class Service:
         )
         return await arm.batcher.explaining.call(lambda: engine.explain(query, why.item))
 
-    async def feedback(self, events: Sequence[Event]) -> tuple[int, int]:
-        """Store events, and let them change what their sessions are answered next.
-
-        :returns: how many are new, and how many had been sent before. All are stored for good.
-        :raises Unknown: where a session or an item is not known; then nothing is stored.
-        :raises RecipeError: where a kind is none of several that the arms know; nor then.
-        """
-        kinds = {*self.kinds} - {*ANSWERED}
-        wrong = [each.kind for each in events if each.kind not in {*kinds, *ANSWERED}]
-        if wrong and len(kinds) > 1:
-            there = ", ".join([*sorted(kinds), *ANSWERED])
-            raise RecipeError(f"{wrong[0]!r} is no kind of feedback here; there are {there}.")
-        now = datetime.now(UTC)
-        if late := [each.time for each in events if each.time and each.time > now + AHEAD]:
-            raise RecipeError(
-                f"An event is of {late[0]:%Y-%m-%d %H:%M %Z}, and here it is {now:%Y-%m-%d %H:%M} "
-                "UTC: set the clock of what sends it, or leave its time out."
-            )
-        states = [await self.sessions.held(event.session) for event in events]
-        kept = []
-        for event, state in zip(events, states, strict=True):
-            if state is None:
-                raise Unknown(f"There is no session {event.session!r}: ask for a slate first.")
-            # Who was shown an item may like it after it was deleted.
-            if not self._has(event.item):
-                await self._catch_up()
-            if not self._has(event.item):
-                raise Unknown(f"There is no item {event.item!r}.")
-            if event.answer is not None and not await self.sessions.was_shown(state, event):
-                raise Unknown(
-                    f"The answer {event.answer!r} has not shown the item {event.item!r} in the "
-                    f"session {event.session!r}: name the one that has, or leave it out."
-                )
-            said = event.model_dump() | {"time": milliseconds(event.time)}
-            kept.append(Feedback(user=state.session.user, **said))
-        new = await self.writes.call(self.store.feedback, kept)
-        for each, state, is_new in zip(kept, states, new, strict=True):
-            if is_new and state is not None:
-                state.happened((each.item, each.kind, each.time))
-        return sum(new), len(new) - sum(new)
-
-    def _has(self, item: str) -> bool:
-        """Whether an id is an item's, or was."""
-        return any(arm.batcher.engine.catalog.numbers([item]) for arm in self.arms.values())
-
-    async def put(self, items: Sequence[Item]) -> list[str]:
-        """Take in items, which the next answers may hold.
-
-        :raises RecipeError: where one does not fit; then none is taken in.
-        """
-        rows: dict[str, dict[str, Any]] = {
-            each.item: {"title": each.title, "text": each.text} | dict(each.attributes)
-            for each in items
-        }
-        batchers = [arm.batcher for arm in self.arms.values()]
-        async with self._changing:
-            for batcher in batchers:
-                for some in few(rows):
-                    await batcher.reading.call(partial(batcher.engine.prepare, some))
-            for some in few(rows):  # slates are answered between, also by other processes
-                new = [{"item": item} | row for item, row in some.items()]
-                await asyncio.to_thread(self.store.put_items, new)
-                await self._catch_up()
-        return list(rows)
-
-    async def delete(self, items: Sequence[str]) -> list[str]:
-        """Take items away; gives those that there were.
-
-        :raises Unknown: where none of them is known.
-        """
-        await self._catch_up()
-        catalogs = [arm.batcher.engine.catalog for arm in self.arms.values()]
-        there = [item for item in items if any(c.number(item) is not None for c in catalogs)]
-        if not there:
-            raise Unknown(f"None of {len(items)} ids is an item's.")
-        async with self._changing:
-            await asyncio.to_thread(self.store.delete_items, there)
-            await self._catch_up()
-        return there
-
-    def _refresh(self, engine: Engine) -> None:
-        """Take in the items that were put and deleted since, by this process or another one."""
-        try:
-            while self.reads.now(self.store.newest) > engine.changed:
-                for change in self.reads.now(self.store.items, engine.changed, SOME):
-                    self._take_in(engine, change)
-            self._behind = False
-        except StoreError as error:
-            if not self._behind:
-                logger.warning("items may have changed", extra={"why": str(error)})
-            self._behind = True
-
-    def _take_in(self, engine: Engine, change: ItemChange) -> None:
-        engine.changed = change.number
-        if change.row is None:
-            engine.catalog.delete([change.item])
-            return
-        row = {name: value for name, value in change.row.items() if name != "item"}
-        try:
-            engine.put(change.item, row)
-        except RecipeError as error:  # another run's catalog may have other attributes
-            logger.warning("item left out", extra={"item": change.item, "why": str(error)})
-
-    async def watch(self) -> None:
-        """Take in what other processes change while nobody asks for a slate; it never ends."""
-        while True:
-            await asyncio.sleep(WATCHED)
-            await self._catch_up()
-
-    async def _catch_up(self) -> None:
-        for arm in self.arms.values():
-            await arm.batcher.catch_up()
-
     async def person(self, user: str) -> dict[str, list[dict[str, Any]]]:
         """All that is stored of a person, by any of their ids.
 
@@ -320,6 +205,17 @@ class Service:
         counts = await self.writes.call(lambda: self.store.forget(user=user))
         self.sessions.drop(user)
         return counts
+
+    async def put_users(self, people: Sequence[Person]) -> list[str]:
+        """Store attributes of people whom no log has; their next sessions know them.
+
+        :raises RecipeError: where one does not fit the run's; then none is stored.
+        """
+        rows = {self._known_as(each.user) or each.user: dict(each.attributes) for each in people}
+        for arm in self.arms.values():
+            await arm.batcher.reading.call(partial(arm.batcher.engine.check_profiles, rows))
+        await self.writes.call(self.store.put_users, rows)
+        return list(rows)
 
     async def forget_events(self, session: str, ids: Sequence[str]) -> int:
         """Erase events of a session, such as wrong ones, which may then be sent anew."""
@@ -345,8 +241,8 @@ class Service:
         async with self._reloading:
             arm = self._arm(name)
             fresh = await asyncio.to_thread(arm.load)
-            async with self._changing:  # no item is put between these two
-                await asyncio.to_thread(self._refresh, fresh)
+            async with self.stock.changing:  # no item is put between these two
+                await asyncio.to_thread(self.stock.refresh, fresh)
                 await arm.batcher.swap(fresh)
                 await asyncio.to_thread(self._note)
         # The old engine refers to itself: without this, several would be in memory for a while.
@@ -409,16 +305,53 @@ class Service:
         each = sum(people) / sum(weights.values())
         return float(chisquare(people, [each * weight for weight in weights.values()]).pvalue)
 
-    def users(self, count: int) -> list[str]:
-        """Some users of the log."""
-        return self._arm(None).batcher.engine.users(count)
+    def users(self, count: int, begin: str = "") -> list[str]:
+        """Some users of the log, of those whose ids begin so."""
+        return self._arm(None).batcher.engine.users(count, begin)
+
+    def item(self, item: str) -> dict[str, Any]:
+        """An item as it is served.
+
+        :raises Unknown: where there is no such item.
+        """
+        catalog = self._arm(None).batcher.engine.catalog
+        if (number := catalog.number(item)) is None:
+            raise Unknown(f"There is no item {item!r}.")
+        return catalog.known(number)
+
+    async def titled(self, letters: str, most: int) -> list[dict[str, Any]]:
+        """Items whose titles have some letters."""
+        batcher = self._arm(None).batcher
+        catalog = batcher.engine.catalog
+        found = await batcher.reading.call(lambda: catalog.titled(letters, most))
+        return [catalog.known(number) for number in found]
+
+    def past(self, user: str, most: int) -> list[Past]:
+        """A person's last events in the log, the newest first."""
+        engine = self._arm(None).batcher.engine
+        rows = []
+        for number, kind, time in engine.past(user, most):
+            item, title, _ = engine.catalog.describe(number)
+            when = None if time is None else EPOCH + time * MILLISECOND
+            rows.append(Past(item=item, title=title, kind=kind, time=when))
+        return rows
+
+    async def watch(self) -> None:
+        """Look for what other processes change, and for a store that is back; it never ends."""
+        while True:
+            await asyncio.sleep(WATCHED)
+            await self.stock.catch_up()
+            with suppress(StoreError):
+                await self.inbox.bring()
 
     def close(self) -> None:
-        """Finish what was begun, and close the store."""
+        """Finish what was begun, and close the stores."""
         for arm in self.arms.values():
             arm.batcher.close()
         for each in (self._counting, self.reads, self.writes):
             each.close()
+        if self.inbox.aside is not None:
+            self.inbox.aside.close()
         self.store.close()
 
     def _when(self, asked: datetime | None, arm: Arm) -> datetime | None:
@@ -472,24 +405,16 @@ class Service:
             )
         return state
 
+    def _outside(self, user: str) -> Session:
+        """The session of a person's events that come without one."""
+        name = self._known_as(user) or user
+        return Session(OUTSIDE + name, name, self._drawn(name), milliseconds())
+
     def _known_as(self, user: str | None) -> str | None:
         """The id by which the arms know a person."""
         for arm in self.arms.values():
             user = None if user is None else arm.batcher.engine.known_as(user)
         return user
-
-
-def few(rows: Mapping[str, T]) -> list[dict[str, T]]:
-    """Rows, :data:`FEW` at a time."""
-    every = [*rows.items()]
-    return [dict(every[at : at + FEW]) for at in range(0, len(every), FEW)]
-
-
-def milliseconds(time: datetime | None = None) -> int:
-    """A time, or the present, in milliseconds since 1970 UTC; without a zone it is UTC."""
-    if time is None:
-        return time_ns() // 1_000_000
-    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - EPOCH) // MILLISECOND
 
 
 def _places(engine: Engine, items: Sequence[int], scores: Sequence[float]) -> list[Shown]:

@@ -15,7 +15,7 @@ from lightrec_serve.store import Session, Store, StoreError
 HELD: Final = 50_000
 """Sessions whose state is held in memory; others are read from the store when they go on."""
 REMEMBERED: Final = 1_000
-"""Events of earlier sessions that a session knows, and of itself: in each case the newest ones."""
+"""Events of a person's other sessions that a session knows, and of itself: the newest of each."""
 SLATES: Final = 20
 """Answers of a session that are held with what they have shown; others are looked up."""
 OF_PERSON: Final = ("history", "profile")
@@ -24,6 +24,8 @@ WRITTEN: Final = 0.2
 """Seconds within which another process has written an answer that it gave."""
 THREADS: Final = 8
 T = TypeVar("T")
+Happened = tuple[str, str, int]
+"""An event: its item, its kind, and its time as in a store."""
 
 
 class Conflict(LightrecError):
@@ -88,21 +90,19 @@ class State:
     unsent: bool = False
     said: dict[str, Any] = field(default_factory=dict)
     """What requests have said of the person, the last of each of :data:`OF_PERSON`."""
-    events: list[tuple[str, str, int]] = field(default_factory=list)
-    """Items of the user's events, the kinds of these, and their times as in a store."""
+    profile: dict[str, Any] | None = None
+    """The person's attributes as they were put."""
+    events: list[Happened] = field(default_factory=list)
     before: int = 0
-    """How many of them are of earlier sessions."""
-    count: int = 0
-    """Events of the session, those that it has forgotten included."""
+    """How many of them are of other sessions."""
+    mark: tuple[int, int] = (0, 0)
+    """What tells whether there are others by now, see :meth:`Store.known_of`."""
     shown: dict[str, set[str]] = field(default_factory=dict)
     """Items of the session's last answers."""
 
-    def happened(self, event: tuple[str, str, int]) -> None:
-        """Note an event of the session, which forgets the oldest of very many."""
-        self.events.append(event)
-        self.count += 1
-        if len(self.events) - self.before > REMEMBERED:
-            del self.events[self.before]
+    def knows(self, events: list[Happened], before: int, mark: tuple[int, int]) -> None:
+        """Note the user's events, of which the first ``before`` are of other sessions."""
+        self.events, self.before, self.mark = events, before, mark
 
     def showed(self, answer: str, items: set[str]) -> None:
         """Note what an answer has shown."""
@@ -129,10 +129,13 @@ class Sessions:
         """The state of a session that has begun; None where there is none."""
         if (state := self._states.get(name)) is not None:
             self._states.move_to_end(name)
-            events, last = await self.reads.call(self.store.known_of, name)
-            if events == state.count and (last is None or last in state.shown):
+            of = name, state.session.user, REMEMBERED
+            *mark, last = await self.reads.call(self.store.known_of, *of)
+            if last is None or last in state.shown:
+                if tuple(mark) != state.mark:
+                    state.knows(*await self.reads.call(self._events_of, state.session))
                 return state
-            del self._states[name]  # it went on elsewhere, or something of it was erased
+            del self._states[name]  # it went on elsewhere, or was erased
         session = await self.reads.call(self.store.session, name)
         if session is None:
             return None
@@ -166,6 +169,16 @@ class Sessions:
         state.begun = True
         self._hold(state)
 
+    async def shown(self, state: State, known: bool) -> tuple[str, ...]:
+        """Ids of the items that a session's answers have shown.
+
+        :param known: whether the store can be asked; else what is in memory has to do.
+        """
+        items = {item for answer in state.shown.values() for item in answer}
+        if known and state.begun:
+            items |= await self.reads.call(self.store.shown, state.session.id)
+        return tuple(sorted(items))
+
     async def was_shown(self, state: State, event: Event) -> bool:
         """Whether an event names an answer that has shown its item in its session."""
         answer = event.answer or ""
@@ -182,18 +195,23 @@ class Sessions:
     def _read(self, state: State) -> State:
         """Read what is stored of a session."""
         session = state.session
-        if session.user is not None:
-            earlier = self.store.history(session.user, session.began, REMEMBERED)
-            state.events = [(event.item, event.kind, event.time) for event in earlier]
-            state.before = len(earlier)
+        if session.user is not None and (profile := self.store.profile(session.user)) is not None:
+            state.profile = profile
         if state.begun:
-            since = self.store.events(session.id, REMEMBERED)
-            state.events += [(event.item, event.kind, event.time) for event in since]
-            state.count, last = self.store.known_of(session.id)
+            last = self.store.known_of(session.id, session.user, REMEMBERED)[-1]
             state.shown |= {last: self.store.shown(session.id, last)} if last else {}
             asked = self.store.asked(session.id)
             state.said = {name: asked[name] for name in OF_PERSON if name in asked}
+        state.knows(*self._events_of(session))
         return state
+
+    def _events_of(self, session: Session) -> tuple[list[Happened], int, tuple[int, int]]:
+        """What a session knows, as :meth:`State.knows` takes it."""
+        of = session.id, session.user
+        *mark, _ = self.store.known_of(*of, REMEMBERED)  # first: what comes meanwhile is read again
+        known = self.store.events(*of, REMEMBERED)
+        events = [(event.item, event.kind, event.time) for event in known]
+        return events, sum(event.session != session.id for event in known), (mark[0], mark[1])
 
     def _hold(self, state: State) -> State:
         # Another request may have made it meanwhile, and gone on.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from lightrec.api import Column
 from lightrec.errors import DataError
+from lightrec_serve import personal
 from lightrec_serve.tables import (
     ANSWERS,
     FEEDBACK,
@@ -31,7 +32,7 @@ from lightrec_serve.tables import (
     PATIENCE,
     SESSIONS,
     SHOWN,
-    TRIALS,
+    USERS,
     WORTH,
     WRITING,
     Answer,
@@ -183,20 +184,57 @@ class Store:
         """Wait until everything that was noted is written."""
         self._wait_for({})
 
-    def events(self, session: str, last: int | None = None) -> list[Feedback]:
-        """A session's feedback in its order; the ``last`` ones alone, where that is given."""
-        return self._feedback(FEEDBACK.c.session == session, last=last)
+    def events(self, session: str, user: str | None = None, last: int = -1) -> list[Feedback]:
+        """Feedback of a session and, before it, of its user's other ones that are no trials.
 
-    def known_of(self, session: str) -> tuple[int, str | None]:
-        """How many events a session has, and the id of its last answer that is written."""
-        of = FEEDBACK.c.session == session, ANSWERS.c.session == session
-        last = sa.select(ANSWERS.c.id).where(of[1]).order_by(ANSWERS.c.number.desc()).limit(1)
-        events = sa.select(sa.func.count()).select_from(FEEDBACK).where(of[0])
+        :param last: number of the newest ones that are wanted of each; -1 for all.
+        """
+        columns = [FEEDBACK.c[each.name] for each in fields(Feedback)]
+        parts = []
         with self._reading() as connection:
-            row = connection.execute(
-                sa.select(events.scalar_subquery(), last.scalar_subquery())
-            ).one()
-        return row[0], row[1]
+            for condition in _known_to(session, user)[::-1]:
+                newest = sa.select(*columns, FEEDBACK.c.number).where(condition)
+                newest = newest.order_by(FEEDBACK.c.number.desc())
+                part = (newest if last < 0 else newest.limit(last)).subquery()
+                query = sa.select(*part.c[:-1]).order_by(part.c.time, part.c.number)
+                parts += [Feedback(**row._mapping) for row in connection.execute(query)]
+        return parts
+
+    def count(self) -> int:
+        """The number of all events that are stored."""
+        with self._reading() as connection:
+            return connection.scalar(sa.select(sa.func.count()).select_from(FEEDBACK)) or 0
+
+    def oldest(self, most: int) -> list[Feedback]:
+        """The events that came first."""
+        columns = [FEEDBACK.c[each.name] for each in fields(Feedback)]
+        query = sa.select(*columns).order_by(FEEDBACK.c.number).limit(most)
+        with self._reading() as connection:
+            return [Feedback(**row._mapping) for row in connection.execute(query)]
+
+    def known_of(self, session: str, user: str | None, last: int) -> tuple[int, int, str | None]:
+        """What tells whether a session has gone on since it was read.
+
+        :param user: whose other sessions count, too.
+        :param last: number of the newest events that count of each.
+        :returns: the number of these events, a sum over them, and the id of the session's last
+            answer that is written.
+        """
+        number, answered = FEEDBACK.c.number, ANSWERS.c.session == session
+        newest = sa.union_all(
+            *(
+                sa.select(
+                    sa.select(number).where(each).order_by(number.desc()).limit(last).subquery()
+                )
+                for each in _known_to(session, user)
+            )
+        ).subquery()
+        answer = sa.select(ANSWERS.c.id).where(answered).order_by(ANSWERS.c.number.desc()).limit(1)
+        total = sa.func.coalesce(sa.func.sum(newest.c.number), 0)
+        query = sa.select(sa.func.count(), total, answer.scalar_subquery()).select_from(newest)
+        with self._reading() as connection:
+            count, mark, last_answer = connection.execute(query).one()
+        return count, int(mark), last_answer
 
     def asked(self, session: str) -> dict[str, Any]:
         """The request of a session's last answer that is written; nothing where there is none."""
@@ -207,25 +245,24 @@ class Store:
         request: dict[str, Any] = json.loads(row or "{}")
         return request
 
-    def shown(self, session: str, answer: str) -> set[str]:
-        """The items that an answer of a session has shown; none where there is no such answer."""
-        where = ANSWERS.c.session == session, SHOWN.c.answer == answer
+    def shown(self, session: str, answer: str | None = None) -> set[str]:
+        """The items that an answer of a session has shown, or all of them have."""
+        where = [ANSWERS.c.session == session] + [SHOWN.c.answer == answer] * (answer is not None)
         query = sa.select(SHOWN.c.item).join(ANSWERS, SHOWN.c.answer == ANSWERS.c.id).where(*where)
         with self._reading() as connection:
             return {*connection.scalars(query)}
 
-    def history(
-        self, user: str, before: int | None = None, last: int | None = None
-    ) -> list[Feedback]:
-        """A user's feedback in its order, without that of trials.
+    def put_users(self, profiles: Mapping[str, Mapping[str, Any]]) -> None:
+        """Store people's attributes, in place of earlier ones."""
+        rows = [{"user": user, "profile": _as_json(row)} for user, row in profiles.items()]
+        self._wait_for({USERS: rows})
 
-        :param before: only what is older than this time.
-        :param last: number of the newest that are wanted.
-        """
-        conditions = [FEEDBACK.c.user == user, FEEDBACK.c.session.not_in(TRIALS)]
-        if before is not None:
-            conditions.append(FEEDBACK.c.time < before)
-        return self._feedback(*conditions, last=last)
+    def profile(self, user: str) -> dict[str, Any] | None:
+        """The attributes of a person that were put; None where there are none."""
+        query = sa.select(USERS.c.profile).where(USERS.c.user == user)
+        with self._reading() as connection:
+            row = connection.execute(query).scalar()
+        return None if row is None else json.loads(row)
 
     def put_items(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Store items that were put while serving, each in the place of an earlier one of its id.
@@ -257,16 +294,10 @@ class Store:
             ]
 
     def person(self, user: str) -> dict[str, list[dict[str, Any]]]:
-        """All rows of a person, by the tables' names; places of answers with their answers' ids."""
+        """All rows of a person, see :func:`lightrec_serve.personal.person`."""
         self.flush()
         with self._reading() as connection:
-            return {
-                table.name.removeprefix("serve_"): [
-                    dict(row._mapping)
-                    for row in connection.execute(sa.select(table).where(condition))
-                ]
-                for table, condition in _of_person(user).items()
-            }
+            return personal.person(connection, user)
 
     def forget(
         self,
@@ -283,27 +314,13 @@ class Store:
         :param before: milliseconds since 1970 UTC.
         :returns: how many rows went, by the tables' names.
         """
-        conditions = {FEEDBACK: sa.and_(FEEDBACK.c.session == session, FEEDBACK.c.id.in_(ids))}
+        conditions = personal.events(session or "", ids)
         if user is not None:
-            conditions = _of_person(user)
+            conditions = personal.of_person(user)
         elif before is not None:
-            conditions = _before(before)
+            conditions = personal.before(before)
         self.flush()
-        lite = self.engine.dialect.name == "sqlite"
-        with failing(self.engine, "written"), self.engine.begin() as connection:
-            connection.exec_driver_sql(WRITING[self.engine.dialect.name])
-            if lite:  # what was there is written over
-                connection.exec_driver_sql("PRAGMA secure_delete = ON")
-            counts = {
-                table.name.removeprefix("serve_"): connection.execute(
-                    table.delete().where(condition)
-                ).rowcount
-                for table, condition in conditions.items()
-            }
-        if lite:
-            with failing(self.engine, "written"), self.engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        return counts
+        return personal.erase(self.engine, conditions)
 
     def export(
         self,
@@ -361,15 +378,6 @@ class Store:
     def _reading(self) -> Iterator[sa.Connection]:
         with failing(self.engine, "read"), self.engine.connect() as connection:
             yield connection
-
-    def _feedback(
-        self, *conditions: sa.ColumnElement[bool], last: int | None = None
-    ) -> list[Feedback]:
-        columns = [column for column in FEEDBACK.c if column.name != "number"]
-        newest = FEEDBACK.c.time.desc(), FEEDBACK.c.number.desc()
-        query = sa.select(*columns).where(*conditions).order_by(*newest).limit(last)
-        with self._reading() as connection:
-            return [Feedback(**row._mapping) for row in connection.execute(query)][::-1]
 
     def _change(self, items: Sequence[object], rows: Iterable[str | None]) -> None:
         """Store what became of items: their ids, and their rows as JSON or None."""
@@ -451,27 +459,13 @@ class Store:
                 call.done.set_exception(refusal)
 
 
-def _of_person(user: str) -> dict[sa.Table, sa.ColumnElement[bool]]:
-    """The rows of a person, in an order in which they can be erased."""
-    sessions = sa.select(SESSIONS.c.id).where(SESSIONS.c.user == user)
-    theirs = {
-        table: sa.or_(table.c.user == user, table.c.session.in_(sessions))
-        for table in (ANSWERS, FEEDBACK)
-    }
-    shown = SHOWN.c.answer.in_(sa.select(ANSWERS.c.id).where(theirs[ANSWERS]))
-    return {SHOWN: shown, **theirs, SESSIONS: SESSIONS.c.user == user}
-
-
-def _before(time: int) -> dict[sa.Table, sa.ColumnElement[bool]]:
-    """The rows that are older than a time; of sessions, those of which nothing newer is left."""
-    old = sa.select(ANSWERS.c.id).where(ANSWERS.c.time < time)
-    later = sa.union(sa.select(ANSWERS.c.session), sa.select(FEEDBACK.c.session))
-    return {
-        SHOWN: SHOWN.c.answer.in_(old),
-        ANSWERS: ANSWERS.c.time < time,
-        FEEDBACK: FEEDBACK.c.time < time,
-        SESSIONS: sa.and_(SESSIONS.c.began < time, SESSIONS.c.id.not_in(later)),
-    }
+def _known_to(session: str, user: str | None) -> list[sa.ColumnElement[bool]]:
+    """What feedback a session knows: its own, and that of its user's others that are no trials."""
+    own = FEEDBACK.c.session == session
+    if user is None:
+        return [own]
+    trial = sa.exists().where(SESSIONS.c.id == FEEDBACK.c.session, SESSIONS.c.trial)
+    return [own, sa.and_(FEEDBACK.c.user == user, FEEDBACK.c.session != session, ~trial)]
 
 
 def _insert(
@@ -489,11 +483,12 @@ def _insert(
     for row in rows(ITEMS):
         changes.pop(row["item"], None)  # the last change is the newest
         changes[row["item"]] = row
-    if changes:
-        connection.execute(
-            ITEMS.delete().where(ITEMS.c.item == sa.bindparam("i")), [{"i": i} for i in changes]
-        )
-        connection.execute(ITEMS.insert(), [*changes.values()])
+    people = {row["user"]: row for row in rows(USERS)}
+    for table, key, anew in ((ITEMS, ITEMS.c.item, changes), (USERS, USERS.c.user, people)):
+        if anew:
+            gone = table.delete().where(key == sa.bindparam("of"))
+            connection.execute(gone, [{"of": each} for each in anew])
+            connection.execute(table.insert(), [*anew.values()])
     if not (events := rows(FEEDBACK)):
         return {}
     new = inserting(engine, FEEDBACK).returning(FEEDBACK.c.session, FEEDBACK.c.id)

@@ -20,10 +20,12 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from lightrec.data.files import without_password
 from lightrec.errors import DataError, LightrecError
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 """Version of the tables; a database of a newer one is refused."""
 LONGEST: Final = 1000
 """Bytes of an id, a user or a kind: PostgreSQL indexes no more than two such together."""
+OUTSIDE: Final = "@"
+"""Begin of the name of the session that holds a person's events outside all sessions."""
 LATEST: Final = 253_402_300_800_000
 """The first millisecond of the year 10000, which no calendar here knows."""
 PATIENCE: Final = 30.0
@@ -244,9 +246,12 @@ FEEDBACK: Final = _table(
     _time(),
     sa.UniqueConstraint("session", "id"),
     sa.Index("serve_feedback_time", "time"),
-    sa.Index("serve_feedback_user", "user", "time"),
+    sa.Index("serve_feedback_of_session", "session", "number"),
+    sa.Index("serve_feedback_of_user", "user", "number"),
     sa.Index("serve_feedback_answer", "answer", "item"),
 )
+USERS: Final = _table("users", _text("user", primary_key=True), _text("profile"))
+"""Attributes, as JSON, of people whom the runs' logs do not have."""
 WORTH: Final = _table(
     "worth", _text("kind", primary_key=True), sa.Column("worth", sa.Double, nullable=False)
 )
@@ -285,8 +290,8 @@ def open_database(url: str) -> sa.Engine:
                     f"lightrec-serve; this one knows versions up to {FORMAT_VERSION}. Update "
                     "lightrec-serve, or name another database."
                 )
-            if version == 1:
-                _update(connection)
+            if version is not None:
+                _update(connection, version)
             # Written each time, so that who may not write learns it here.
             noted = ABOUT.insert() if version is None else ABOUT.update()
             connection.execute(noted.values(version=FORMAT_VERSION))
@@ -296,12 +301,12 @@ def open_database(url: str) -> sa.Engine:
     return engine
 
 
-def _update(connection: sa.Connection) -> None:
-    """Bring the tables of version 1 to version 2."""
-    connection.execute(
-        sa.DDL("ALTER TABLE serve_sessions ADD COLUMN trial BOOLEAN DEFAULT FALSE NOT NULL")
-    )
-    for index in ANSWERS.indexes:
+def _update(connection: sa.Connection, version: int) -> None:
+    """Bring the tables of an older version to this one."""
+    if version < 2:
+        trial = "ALTER TABLE serve_sessions ADD COLUMN trial BOOLEAN DEFAULT FALSE NOT NULL"
+        connection.execute(sa.DDL(trial))
+    for index in ANSWERS.indexes | FEEDBACK.indexes if version < 3 else ():
         index.create(connection, checkfirst=True)
 
 

@@ -42,8 +42,8 @@ async def visit(folder, store):
                 Event(id=f"{step}-{place.rank}", item=place.item, kind=kind, **said)
                 for place, kind in zip(slate.items, KINDS[(row + step) % 3], strict=True)
             ]
-            assert await service.feedback(sent) == (PLACES, 0)
-            assert await service.feedback(sent) == (0, PLACES)
+            assert await service.inbox.take(sent, service.kinds) == (PLACES, 0, 0)
+            assert await service.inbox.take(sent, service.kinds) == (0, PLACES, 0)
             events += sent
         sessions = [slate.session for slate in answers]
     service.close()

@@ -60,10 +60,10 @@ def test_a_person_a_day_and_an_event_are_erased_and_others_are_not(store, answer
         more = {"session": session, "answer": f"a {user}", "time": when}
         store.feedback([event("1", user=user, **more), event("2", user=None, **more)])
     held = {name: len(rows) for name, rows in store.person("u").items()}
-    assert held == {"shown": 2, "answers": 1, "feedback": 2, "sessions": 1}
+    assert held == {"shown": 2, "answers": 1, "feedback": 2, "sessions": 1, "users": 0}
     assert store.forget(user="u") == held
     assert not any(store.person("u").values())
-    assert store.forget(before=NOON) == held, "those of w"
+    assert store.forget(before=NOON) | {"users": 0} == held, "those of w"
     assert store.forget(session="of v", ids=["2", "3"]) == {"feedback": 1}
     assert [each.id for each in store.events("of v")] == ["1"]
     assert store.feedback([event("2", session="of v")]) == [True], "the right one may come"
@@ -112,10 +112,14 @@ def test_an_event_counts_once_in_its_session(store, event):
 def test_a_history_is_the_newest_of_a_users_sessions(store, event):
     events = [event(str(n), f"item {n}", f"s{n % 2}", NOON + n) for n in range(6)]
     store.feedback([*events[::-1], event("x", user="other"), event("y", user=None)])
-    assert store.history("u") == events
-    assert store.history("u", before=NOON + 4) == events[:4]
-    assert store.history("u", before=NOON + 4, last=2) == events[2:4]
-    assert store.history("nobody") == []
+    assert store.events("s9", "u") == events
+    assert store.events("s1", "u") == events[::2] + events[1::2], "its own stand last"
+    assert store.events("s9", "u", last=2) == events[:2], "those that came last"
+    assert store.events("s9", "nobody") == store.events("s9") == []
+    count, mark, answer = store.known_of("s1", "u", 5)
+    assert (count, answer) == (6, None)
+    store.feedback([event("late", "j", "s0")])
+    assert store.known_of("s1", "u", 5)[1] > mark
 
 
 def test_items_are_put_and_deleted_and_changes_are_numbered(store):
