@@ -46,6 +46,9 @@ logger = logging.getLogger("lightrec.serve")
 class ExportedEngine(Engine):
     """A folder that `lightrec export` wrote, whatever it exported."""
 
+    ranks = "export"
+    """The name of what ranks those of whom something is known."""
+
     def __init__(self, path: Path, temperature: float) -> None:
         self.exported, self.temperature = Exported(path), temperature
         exported = self.exported
@@ -57,8 +60,9 @@ class ExportedEngine(Engine):
         self.newcomers = Newcomers(self.catalog.items, vectors, exported.encode, warm)
 
     def about(self) -> dict[str, Any]:
-        """Name the export and what it was made from."""
-        return self.exported.about | {"items": len(self.catalog), "users": len(self.log_users)}
+        """Name the export, what it was made from, and what ranks."""
+        counts = {"items": len(self.catalog), "users": len(self.log_users)}
+        return self.exported.about | counts | {"by": self.ranks, "goal": [*self.goal]}
 
 
 class ExportEngine(ExportedEngine):
@@ -309,8 +313,20 @@ class BlendEngine(ExportedEngine, RunEngine):
         self.log_users = [*blend.rows]
         self.answer([Query(k=1)])  # so that the first person does not wait
 
+    ranks = "blend"
     # An export knows each person by one id, and no more of items than what is put.
     known_as, explain, checked = Engine.known_as, Engine.explain, Engine.checked
+    ready, read = Engine.ready, Engine.read
+    describes, check_profiles = Engine.describes, Engine.check_profiles
+
+    def past(self, user: str, most: int) -> list[tuple[int, str | None, int | None]]:
+        """Items of a person's last events, with their kinds, where the export has them."""
+        if (known := self.usual.rows.get(user)) is None:
+            return []
+        items, names = known[Key.HISTORY][0], list[str | None]([None, *self.feedback_kinds])
+        kinds = known.get(Key.FEEDBACK, known[Key.HISTORY] * 0)[0]
+        pairs = zip(items.tolist(), kinds.tolist(), strict=True)
+        return [(item, names[kind], None) for item, kind in [*pairs][::-1] if item][:most]
 
     def recommender(self, by: str | None) -> Any:
         """The only way to rank.

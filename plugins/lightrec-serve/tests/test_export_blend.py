@@ -25,6 +25,7 @@ from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.demographic import Demographic
 from lightrec.run import Run
 from lightrec.stages.run import run as make_run
+from tests.asking import items, slate_of
 from tests.processes import light
 from tests.shops import Shop
 
@@ -146,6 +147,22 @@ def test_it_is_read_without_heavy_packages_and_served_by_the_command(tiny_blend)
     )
     (answer,) = light(program)
     assert answer.startswith("BlendEngine [")
+
+
+def test_it_answers_over_http_as_the_run_does(client, tiny_run, tmp_path):
+    export(Run(tiny_run), tmp_path / "out", what="blend", histories=True)
+    run = lambda: RunEngine(tiny_run, "blend")  # noqa: E731
+    told = {}
+    for name, load in (("run", run), ("export", loader(tmp_path / "out", None, 1.0))):
+        with client(load) as http:
+            (about,) = http.get("/ready").json()["arms"].values()
+            slates = [slate_of(http, k=4, **ask) for ask in ({"user": "u3"}, {"history": ["i5"]})]
+            past = http.get("/people/u3/past").json()
+            told[name] = about["by"], about["goal"], *map(items, slates)
+            told[name] += ([each["item"] for each in past],)
+            sent = {"users": [{"user": "ann", "attributes": {"age": 3}}]}
+            assert http.put("/users", json=sent).status_code == 422
+    assert told["run"] == told["export"]
 
 
 def test_what_cannot_leave_is_named_before_anything_is_written(tiny_run, tmp_path, monkeypatch):
