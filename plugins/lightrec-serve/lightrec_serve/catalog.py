@@ -22,6 +22,8 @@ CHUNKS: Final = 100
 """Pieces of a table in memory, each of which costs time; each item that is put makes another."""
 SPELT: Final = 100
 """Names of a request at most that are searched for by their spelling, which takes time."""
+IMAGE: Final = "image"
+"""Column of addresses of pictures."""
 OWN: Final = (Column.ITEM, Column.TITLE, Column.TEXT)
 
 
@@ -94,6 +96,12 @@ class Catalog:
         row = self.whole.row(number - 1, named=True)
         own = {name: row.pop(name) for name in OWN}
         return {**own, "attributes": row}
+
+    def image(self, number: int) -> str | None:
+        """The address of an item's picture in the web, where it has one."""
+        column = self.whole[IMAGE] if IMAGE in self.whole.columns else None
+        said = None if column is None else column[number - 1]
+        return said if isinstance(said, str) and said.startswith(("https://", "http://")) else None
 
     def titled(self, words: str, most: int) -> list[int]:
         """Items whose titles or ids have some letters, those first that begin with them."""

@@ -1,6 +1,7 @@
 """Engines that answer queries: the contract, new items, and how a slate is chosen from scores."""
 
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,6 +41,8 @@ REASONS: Final = 3
 """Events at most that are named for an item."""
 logger = logging.getLogger("lightrec.serve")
 Encode = Callable[[Sequence[str]], Tensor]
+Reason = tuple[int, float]
+"""An item of the history, and the share of its probability that another one has without it."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class Ranked:
     by: str
     propensities: list[float]
     log_prob: float = 0.0
-    why: list[list[int]] = field(default_factory=list)
+    why: list[list[Reason]] = field(default_factory=list)
     pinned: frozenset[int] = frozenset()
     rules: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -240,7 +243,7 @@ class Engine(ABC):
         """
         raise RecipeError("Only a run reads attributes of people: serve the run itself.")
 
-    def past(self, user: str, most: int) -> list[tuple[int, str | None, int | None]]:
+    def past(self, user: str, most: int) -> Sequence[tuple[int, str | None, int | None]]:
         """Items of a person's last events in the log, with their kinds and times in milliseconds.
 
         :raises RecipeError: where that is not known.
@@ -450,7 +453,7 @@ def marked(
     return replace(ranked, rules=rules.mark, pinned=frozenset(pinned) - {PADDING}, may=may)
 
 
-def reasons(events: Sequence[int], whole: Tensor, without: Tensor) -> list[list[int]]:
+def reasons(events: Sequence[int], whole: Tensor, without: Tensor) -> list[list[Reason]]:
     """Name the events that made items come: those without which they would be less likely.
 
     :param events: E items of a history.
@@ -460,8 +463,11 @@ def reasons(events: Sequence[int], whole: Tensor, without: Tensor) -> list[list[
         makes it less likely.
     """
     losses, places = (whole - without).T.topk(min(REASONS, len(events)))
-    helpful = (row[loss > 0].tolist() for row, loss in zip(places, losses, strict=True))
-    return [list(dict.fromkeys(events[place] for place in row)) for row in helpful]
+    named = []
+    for row, loss in zip(places.tolist(), losses.tolist(), strict=True):
+        pairs = [(events[at], math.exp(-by)) for at, by in zip(row, loss, strict=True) if by > 0]
+        named.append([*dict(pairs[::-1]).items()][::-1])  # an event that came twice counts by most
+    return named
 
 
 def without_each(known: Mapping[str, Tensor]) -> tuple[list[int], dict[str, Tensor]]:

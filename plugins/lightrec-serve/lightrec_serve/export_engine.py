@@ -28,6 +28,7 @@ from lightrec_serve.engine import (
     Newcomers,
     Query,
     Ranked,
+    Reason,
     chosen,
     reasons,
     with_new,
@@ -202,13 +203,16 @@ class ExportEngine(ExportedEngine):
             ranked.append(Ranked(numbers, its[: len(numbers)], one.by, [1.0] * len(numbers)))
         return ranked
 
-    def _why(self, vector: Tensor, one: "_Read", items: list[int]) -> list[list[int]]:
+    def _why(self, vector: Tensor, one: "_Read", items: list[int]) -> list[list[Reason]]:
         """Ask what each event did: query without it."""
         history = padded([one.history], self.exported.history_length)
         events, without = without_each({Key.HISTORY: history})
         queries = torch.cat([vector[None], self.exported.queries(without[Key.HISTORY])])
-        logits = (queries @ self.index.table.T + self.index.bias).log_softmax(-1)[:, items]
-        return reasons(events, logits[0], logits[1:])
+        logits = queries @ self.index.table.T + self.index.bias
+        if one.allowed is not None:
+            logits = logits.masked_fill(~one.allowed, -torch.inf)
+        likely = logits.log_softmax(-1)[:, items]
+        return reasons(events, likely[0], likely[1:])
 
     def _draw(self, vector: Tensor, one: "_Read", rules: Standing | None) -> Ranked:
         logits = self.index.table @ vector + self.index.bias
@@ -319,9 +323,10 @@ class BlendEngine(ExportedEngine, RunEngine):
     ready, read = Engine.ready, Engine.read
     describes, check_profiles = Engine.describes, Engine.check_profiles
 
-    def past(self, user: str, most: int) -> list[tuple[int, str | None, int | None]]:
+    def past(self, user: str, most: int) -> Sequence[tuple[int, str | None, int | None]]:
         """Items of a person's last events, with their kinds, where the export has them."""
-        if (known := self.usual.rows.get(user)) is None:
+        rows: Any = self.usual
+        if (known := rows.rows.get(user)) is None:
             return []
         items, names = known[Key.HISTORY][0], list[str | None]([None, *self.feedback_kinds])
         kinds = known.get(Key.FEEDBACK, known[Key.HISTORY] * 0)[0]

@@ -45,6 +45,8 @@ SHOWN_KIND: Final = "shown"
 ARM, RANKED_BY, LOG_PROB = "arm", "ranked_by", "slate_log_probability"
 """Columns of what was shown that a log does not have."""
 REQUEST: Final = "request"
+PIECES: Final = 24
+"""Pieces of time at most whose rates are told, so that a trend is seen."""
 PERCENTS: Final = (50, 95, 99)
 """Quantiles of latencies."""
 EPOCH: Final = date(1970, 1, 1)
@@ -73,6 +75,8 @@ class ArmNumbers:
     :param items: distinct ones that were shown.
     :param feedback: how many events of each kind came of the arm's sessions.
     :param latency_ms: 50, 95 and 99 % of the answers took no longer; empty where that is not known.
+    :param trend: the time cut into :data:`PIECES` of equal length: of each that has answers its
+        begin in milliseconds since 1970 UTC, and the items that were shown and accepted.
     """
 
     arm: str
@@ -86,6 +90,7 @@ class ArmNumbers:
     items: int
     feedback: dict[str, int]
     latency_ms: tuple[float, ...]
+    trend: tuple[tuple[int, int, int], ...] = ()
 
 
 def wilson(share: float, trials: float) -> tuple[float, float]:
@@ -186,11 +191,13 @@ def numbers(
     for name, kind, count in connection.execute(by_kind):
         feedback.setdefault(name, {})[kind] = count
     latencies, rows = _latencies(connection, late), []
+    trends = _trends(connection, late, taken)
     for name, count in sorted(map(tuple, connection.execute(answers))):
         people, had, accepted, *squares = shown[name]
         counts = count, int(had), int(accepted), people
         more = items.get(name, 0), feedback.get(name, {}), latencies.get(name, ())
-        rows.append(ArmNumbers(name, *counts, *share_of(people, had, accepted, squares), *more))
+        rates = share_of(people, had, accepted, squares)
+        rows.append(ArmNumbers(name, *counts, *rates, *more, trends[name]))
     return rows
 
 
@@ -198,6 +205,30 @@ def _of(table: sa.Table, trial: bool) -> sa.ColumnElement[bool]:
     """What is of trials, or of none."""
     session = table.c.session
     return session.in_(TRIALS) if trial else session.not_in(TRIALS)
+
+
+def _trends(
+    connection: sa.Connection, late: sa.ColumnElement[bool], taken: sa.ColumnElement[bool]
+) -> dict[str, tuple[tuple[int, int, int], ...]]:
+    """Count of each arm what was shown and accepted, piece by piece of the time."""
+    time, arm = ANSWERS.c.time, ANSWERS.c.arm
+    first, last = connection.execute(
+        sa.select(sa.func.min(time), sa.func.max(time)).where(late)
+    ).one()
+    width = 0 if first is None else (last - first) // PIECES + 1
+    piece = (time - first) // width if width else sa.literal(0)
+    counts = sa.func.count(SHOWN.c.item), sa.func.sum(sa.case((taken, 1), else_=0))
+    query = (
+        sa.select(arm, piece.label("piece"), *counts)
+        .select_from(sa.outerjoin(ANSWERS, SHOWN, SHOWN.c.answer == ANSWERS.c.id))
+        .where(late)
+        .group_by(arm, sa.literal_column("piece"))
+        .order_by(arm, sa.literal_column("piece"))
+    )
+    trends: dict[str, list[tuple[int, int, int]]] = {}
+    for name, number, shown, accepted in connection.execute(query):
+        trends.setdefault(name, []).append((first + number * width, shown, accepted))
+    return {name: tuple(pieces) for name, pieces in trends.items()}
 
 
 def _latencies(

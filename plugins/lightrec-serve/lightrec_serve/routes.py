@@ -162,7 +162,9 @@ def routes(
         arms = service.about()
         for about in arms.values():
             about |= {name: public(text) for name, text in about.items() if isinstance(text, str)}
-        return Ready(arms=arms, store="ok" if await service.reachable() else "down")
+        there = await service.reachable()
+        waiting = service.inbox.waiting
+        return Ready(arms=arms, store="ok" if there else "down", waiting=waiting)
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def gathered() -> Response:

@@ -28,6 +28,7 @@ from lightrec_serve.engine import (
     Newcomers,
     Query,
     Ranked,
+    Reason,
     chosen,
     marked,
     reasons,
@@ -112,7 +113,7 @@ class RunEngine(Engine):
         for profile in profiles.values():
             self.usual.person(None, None, profile)
 
-    def past(self, user: str, most: int) -> list[tuple[int, str | None, int | None]]:
+    def past(self, user: str, most: int) -> Sequence[tuple[int, str | None, int | None]]:
         """Items of a person's last events in the log, with their kinds and times."""
         row, store = self.usual.people.rows.get(self.known_as(user)), self.store
         if row is None:
@@ -190,6 +191,7 @@ class RunEngine(Engine):
         user, history, kinds = self._whom(query)
         events: dict[str, Any] = {"history": history or None, "kinds": kinds}
         events |= {"item": item, "k": query.k, "time": query.time}
+        events |= {"exclude": query.exclude, "only": query.only}
         return asdict(explain(self.recommender(query.by), user, **events))
 
     def _whom(self, query: Query) -> tuple[str | None, list[str], list[str | None]]:
@@ -244,22 +246,22 @@ class RunEngine(Engine):
             ranked = self._varied(allowed, query.k, rules, person.row)
         else:
             ranked = chosen(logits, query, self.temperature, by, rules, person.row)
-        if query.explain and person.known[Key.HISTORY].any() and query.ask is None:
-            ranked.why = self._why(query, person, ranked.items, scores)
+        if query.explain and person.known[Key.HISTORY].any():
+            ranked.why = self._why(query, person, ranked.items, scores, allowed)
         ranked.seconds = {"tower": spent, "search": perf_counter() - began}
         return ranked
 
     def _why(
-        self, query: Query, person: Person, items: list[int], scores: Tensor
-    ) -> list[list[int]]:
-        """Ask what each event did: score the person without it."""
+        self, query: Query, person: Person, items: list[int], scores: Tensor, allowed: Tensor
+    ) -> list[list[Reason]]:
+        """Ask what each event did: score the person without it, by the same wish and filters."""
         events, known = without_each(person.known)
         rows = pl.concat([person.row] * len(events))
-        without = self.recommender(query.by).scores(Person(known, rows))
+        without = self.recommender(query.by).scores(Person(known, rows), query.ask)
 
         def likely(raw: Tensor) -> Tensor:
             whole = torch.cat([raw, self.newcomers.mixed(raw)], -1)
-            return whole.index_fill(-1, torch.tensor([0]), -torch.inf).log_softmax(-1)[..., items]
+            return whole.masked_fill(~allowed, -torch.inf).log_softmax(-1)[..., items]
 
         return reasons(events, likely(scores), likely(without))
 

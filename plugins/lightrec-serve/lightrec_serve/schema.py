@@ -136,6 +136,8 @@ class Why(Strict):
     item: Name
     history: list[Name] = Field([], description="What the request for the slate gave.")
     k: int = Field(10, ge=1, description="An item comes if it is among so many.")
+    exclude: Names = Field([], max_length=MOST, description="What the request for the slate gave.")
+    only: Names = Field([], max_length=MOST, description="What the request for the slate gave.")
     time: Moment | None = Field(None, description="What the request for the slate gave.")
     by: Ranker | None = None
 
@@ -151,9 +153,16 @@ class Shown(BaseModel):
     propensity: float | None = Field(
         description="The probability of this item here, given the places before; 1 if not drawn."
     )
+    image: str | None = Field(
+        default=None, description="The address of a picture, where the items have a column `image`."
+    )
     pinned: bool = Field(default=False, description="Whether a standing rule keeps the place.")
     why: list[str] = Field(
         default=[], description="Titles of past events that speak for it, best first."
+    )
+    without: list[float] = Field(
+        default=[],
+        description="How likely it would be without each of these, as a share of how likely it is.",
     )
 
 
@@ -292,4 +301,5 @@ class Ready(BaseModel):
     store: Literal["ok", "down"] = Field(
         default="ok", description="Lists are answered without the store, too, and say so."
     )
+    waiting: int = Field(default=0, description="Events of feedback that wait for the store.")
     arms: dict[str, dict[str, Any]] = {}

@@ -126,7 +126,8 @@ class Service:
         for place, number, chance in zip(places, ranked.items, ranked.propensities, strict=True):
             place.propensity, place.pinned = chance, number in ranked.pinned
         for place, events in zip(places, ranked.why, strict=False):
-            place.why = [engine.catalog.describe(event)[1] for event in events]
+            place.why = [engine.catalog.describe(event)[1] for event, _ in events]
+            place.without = [share for _, share in events]
         slate = Slate(
             answer=uuid.uuid4().hex,
             session=state.session.id,
@@ -179,6 +180,8 @@ class Service:
             history=tuple(why.history or state.said.get("history", ())),
             **engine.wanted(state.events, state.before),
             k=why.k,
+            exclude=tuple(why.exclude),
+            only=tuple(why.only),
             time=self._when(why.time, arm),
             by=why.by,
         )
@@ -423,5 +426,6 @@ def _places(engine: Engine, items: Sequence[int], scores: Sequence[float]) -> li
     for rank, (number, score) in enumerate(zip(items, scores, strict=True), 1):
         item, title, text = engine.catalog.describe(number)
         place = Shown(rank=rank, item=item, title=title, text=text, score=score, propensity=None)
+        place.image = engine.catalog.image(number)
         places.append(place)
     return places

@@ -55,6 +55,8 @@ __all__ = ["Answer", "Feedback", "ItemChange", "Session", "Store", "StoreError"]
 
 WAITING: Final = 10_000
 """Calls that wait for the writer; more wait for room."""
+MARKS: Final = 10_000
+"""Sets of items that are remembered as written."""
 GATHER: Final = 0.05
 """Seconds for which answers wait for others, unless somebody waits for the writer."""
 AGAIN: Final = 1.0
@@ -170,6 +172,8 @@ class Store:
             for place, (item, p) in enumerate(zip(items, propensities, strict=True), start=1)
         ]
         self._call(_Call({ANSWERS: [row], SHOWN: shown, LEFT: left}), patience=0)
+        if len(self._left) > MARKS:  # those that come again are written again, and left out
+            self._left.clear()
         self._left.update(each["mark"] for each in left)
 
     def feedback(self, events: Sequence[Feedback]) -> list[bool]:

@@ -35,10 +35,26 @@ export function operator(arms) {
     );
   }
 
+  // The rate piece by piece of the time, from 0 to the highest.
+  function trend(place, pieces) {
+    const rates = pieces.map(([begin, shown, accepted]) => [begin, shown ? accepted / shown : 0]);
+    if (rates.length < 3) return;
+    const [first, last] = [rates[0][0], rates.at(-1)[0]];
+    const highest = Math.max(...rates.map(([, rate]) => rate)) || 1;
+    const points = rates.map(([time, rate]) =>
+      `${((240 * (time - first)) / (last - first)).toFixed(1)},${(38 - (36 * rate) / highest).toFixed(1)}`);
+    place.querySelector("polyline").setAttribute("points", points.join(" "));
+    const when = (time) => new Date(time).toLocaleString("en-GB", { dateStyle: "short", timeStyle: "short" });
+    const said = `Rate from ${when(first)} to ${when(last)}; highest ${share(highest)}, last ${share(rates.at(-1)[1])}`;
+    place.querySelector("svg").setAttribute("aria-label", said);
+    say(place.querySelector("figcaption"), said);
+    place.hidden = false;
+  }
+
   function card(name, about, numbers, end) {
     const root = stamp("arm");
     root.querySelector("h3").textContent = name;
-    const shares = about ? `${+tenth(about.share)}\u00a0% of people, ranked by the ${about.by}` : "not served now";
+    const shares = about ? `${+tenth(about.share)}\u00a0% of people, ranked by the ${about.by}${about.version ? `, version ${about.version}` : ""}` : "not served now";
     root.querySelector(".bar .quiet").textContent = shares;
     const list = root.querySelector("dl");
     if (!numbers) {
@@ -47,6 +63,7 @@ export function operator(arms) {
       return root;
     }
     interval(root.querySelector(".interval"), numbers, end);
+    trend(root.querySelector(".trend"), numbers.trend);
     const covered = about?.items ? numbers.items / about.items : null;
     const coverage = entry("Coverage", count(numbers.items));
     if (covered !== null) {
@@ -82,6 +99,10 @@ export function operator(arms) {
         card(name, known[name], found.find((numbers) => numbers.arm === name), end)));
       const uneven = found.length && found[0].split_p !== null && found[0].split_p < 0.001;
       say(find("broken"), uneven ? UNEVEN : "");
+      const { store, waiting } = await api("ready");
+      const kept = waiting ? ` ${count(waiting)} events wait for it.` : "";
+      const is = { ok: "The store answers.", down: "The store does not answer: lists come without it." };
+      say(find("health"), is[store] + kept);
       const now = new Date().toLocaleTimeString("en-GB");
       say(find("updated"), `Counted at ${now}, and again every ${EVERY / 1000} seconds.`);
     } catch (error) {

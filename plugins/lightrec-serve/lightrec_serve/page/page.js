@@ -5,6 +5,8 @@ import { api, element, find, say } from "./parts.js";
 import { Column } from "./slate.js";
 
 const LENGTH = 10; // places of a slate
+const PAST = 5; // events of a person that are told
+const WAIT = 150; // milliseconds without a key until what is typed is looked for
 
 // Whom the slate is for
 
@@ -18,7 +20,43 @@ function wanted() {
   const whom = [user ? `user ${user}` : "somebody new", ...titles.map((title) => `“${title}”`), wish];
   document.querySelector("#whom summary").textContent = `For ${whom.filter(Boolean).join(", ")}`;
   if (wish) ask.ask = wish;
+  for (const name of ["only", "exclude"]) {
+    const conditions = find(name).value.split(";").map((each) => each.trim()).filter(Boolean);
+    if (conditions.length) ask[name] = conditions;
+  }
+  if (find("discover").checked) ask.discover = true;
   return ask;
+}
+
+// Offer what fits the letters that are typed; the newest question counts.
+function offering(field, list, path, row) {
+  let asked = 0;
+  field.addEventListener("input", async () => {
+    const now = ++asked;
+    await new Promise((done) => setTimeout(done, WAIT));
+    if (now !== asked || !field.value.trim()) return;
+    const found = await api(`${path}${encodeURIComponent(field.value.trim())}`).catch(() => []);
+    if (now === asked) offer(list, found.map(row));
+  });
+}
+
+function offer(list, values) {
+  list.replaceChildren(...values.map((value) => {
+    const option = element("option");
+    option.value = value;
+    return option;
+  }));
+}
+
+// What a person did, from the log; a token may not be allowed to know, and then it is not shown.
+async function showPast() {
+  const user = find("user").value.trim();
+  say(find("past"), "");
+  if (!user) return;
+  const past = await api(`people/${encodeURIComponent(user)}/past?k=${PAST}`).catch(() => []);
+  if (find("user").value.trim() !== user || !past.length) return;
+  const told = past.map(({ title, kind }) => (kind ? `${title} (${kind})` : title));
+  say(find("past"), `Last in the log: ${told.join("; ")}.`);
 }
 
 function showTitles() {
@@ -123,6 +161,13 @@ function showView() {
   numbers.run(operating);
 }
 
+// A condition that an item meets, for those who have never written one.
+function condition({ attributes }) {
+  const known = Object.entries(attributes).filter(([, value]) => value !== null);
+  const [name, value] = known.find(([, value]) => Array.isArray(value)) ?? known[0] ?? ["item", "…"];
+  return `${name}=${Array.isArray(value) ? value[0] : value}`;
+}
+
 function beginAgain() {
   for (const column of columns) column.begin();
   return askAll();
@@ -135,7 +180,13 @@ async function start() {
     event.preventDefault();
     askForWish();
   });
-  find("user").addEventListener("change", beginAgain);
+  find("user").addEventListener("change", () => {
+    showPast();
+    beginAgain();
+  });
+  offering(find("user"), find("people"), "users?begin=", (user) => user);
+  offering(find("title"), find("found"), "items?title=", ({ title }) => title);
+  for (const name of ["only", "exclude", "discover"]) find(name).addEventListener("change", askAll);
   find("wish").addEventListener("change", askForWish);
   find("wish").addEventListener("search", askForWish);
   find("explore").addEventListener("change", askAll);
@@ -144,7 +195,9 @@ async function start() {
   find("again").addEventListener("click", () => {
     titles.length = 0;
     showTitles();
-    find("title").value = find("wish").value = wish = "";
+    for (const name of ["title", "wish", "only", "exclude"]) find(name).value = "";
+    find("discover").checked = false;
+    wish = "";
     beginAgain();
   });
   find("title").addEventListener("change", addTitle);
@@ -168,12 +221,10 @@ async function start() {
       column.offer();
       column.describe();
     }
-    const users = await api("users");
-    find("people").append(...users.map((user) => {
-      const option = element("option");
-      option.value = user;
-      return option;
-    }));
+    offer(find("people"), await api("users"));
+    const [some] = await api("items?k=1");
+    const named = Object.keys(some?.attributes ?? {});
+    if (named.length) say(find("columns-known"), `By ${named.join(", ")}, such as ${condition(some)}.`);
   } catch (error) {
     columns[0].fail(error);
   }

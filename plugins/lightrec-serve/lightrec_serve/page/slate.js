@@ -3,7 +3,6 @@
 import { api, element, newId, say, stamp } from "./parts.js";
 
 const ALIKE = 5; // items that "More like this" shows
-const TOLD = 5; // past events that "Why?" shows
 
 const LIST = new Intl.ListFormat("en");
 const SHARES = ["popularity", "attributes"]; // whose scores are shares themselves
@@ -34,6 +33,7 @@ export class Column {
       this.ask();
     });
     this.part(".cards").addEventListener("click", (event) => this.clicked(event));
+    this.part(".next").addEventListener("click", () => this.ask({ more: true }));
     this.begin();
   }
 
@@ -62,17 +62,17 @@ export class Column {
     this.part(".did").replaceChildren();
   }
 
-  // Ask for the next slate of the session.
-  async ask() {
+  // Ask for the next slate of the session; its next page holds nothing that was shown before.
+  async ask(more = {}) {
     this.asking?.abort();
     const asking = (this.asking = new AbortController());
-    const body = { ...this.whom(), ...this.choices[this.part("select").selectedIndex] };
+    const body = { ...this.whom(), ...this.choices[this.part("select").selectedIndex], ...more };
     if (this.session) body.session = this.session;
     this.root.setAttribute("aria-busy", "true");
     try {
       const slate = await api("recommend", { method: "POST", body, signal: asking.signal });
       this.session = slate.session;
-      this.show({ ...slate, wish: body.ask, drawn: body.explore });
+      this.show({ ...slate, asked: body, wish: body.ask, drawn: body.explore });
     } catch (error) {
       if (error.name !== "AbortError") this.fail(error); // else a newer question is on its way
     } finally {
@@ -105,6 +105,7 @@ export class Column {
     });
     const [focused, rank] = this.focused();
     this.part(".cards").replaceChildren(...cards);
+    this.part(".next").hidden = cards.length < slate.asked.k;
     if (focused && cards.length) {
       const card = cards[Math.min(rank, cards.length - 1)];
       card.querySelector(`button[value=${focused}]`).focus({ preventScroll: true });
@@ -135,6 +136,11 @@ export class Column {
     card.dataset.item = place.item;
     part(".rank").textContent = place.rank;
     part("h3").textContent = place.title;
+    if (place.image) {
+      part(".picture").src = place.image;
+      part(".picture").addEventListener("error", () => part(".picture").remove());
+      part(".picture").hidden = false;
+    }
     part("h3").id = newId();
     const text = place.text.startsWith(place.title) ? place.text.slice(place.title.length) : place.text;
     // What is left may begin with a year in parentheses, or with a full stop.
@@ -223,18 +229,22 @@ export class Column {
     return found.map((other) => row(other.title, other.score === null ? "" : `${percent(other.score)} alike`));
   }
 
+  // The events that "Because of" names, each with what it does, and what would have to be gone for
+  // the item not to come; the latter is not known of wishes and of exports.
   async reasons(place) {
-    const { session, items } = this.slate;
-    const { by } = this.choices[this.part("select").selectedIndex];
-    const body = { session, item: place.item, k: items.length, history: this.whom().history ?? [] };
-    const told = await api("explain", { method: "POST", body: by ? { ...body, by } : body });
-    const titles = new Map(told.events.map((event) => [event.position, event.title]));
-    const rows = told.events.slice(0, TOLD).map((event) => {
-      const sign = event.share < 0 ? "against it" : "for it";
-      return row(event.title, `${percent(Math.abs(event.share))} ${sign}`);
-    });
-    const lost = told.change?.without.map((position) => `“${titles.get(position)}”`) ?? [];
-    if (lost.length) rows.push(element("li", `It would not come without ${LIST.format(lost)}.`));
+    const rows = (place.why ?? []).map((title, number) =>
+      row(title, `without it ${percent(place.without[number])} as likely`));
+    if (!rows.length) rows.push(element("li", "No event of the past makes it likelier."));
+    const { session, items, asked } = this.slate;
+    const body = { session, item: place.item, k: items.length };
+    for (const name of ["history", "exclude", "only", "by"]) if (asked[name]) body[name] = asked[name];
+    if (!asked.ask && !asked.more && place.why?.length) {
+      const told = await api("explain", { method: "POST", body }).catch((error) => ({ error }));
+      if (told.error) rows.push(element("li", told.error.message, "quiet"));
+      const titles = new Map(told.events?.map((event) => [event.position, event.title]));
+      const lost = told.change?.without.map((position) => `“${titles.get(position)}”`) ?? [];
+      if (lost.length) rows.push(element("li", `It would not come without ${LIST.format(lost)}.`));
+    }
     return rows;
   }
 }
