@@ -1,12 +1,10 @@
 """Worths of feedback, words and lifetimes of items that a domain says."""
 
 from datetime import timedelta
-from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import polars as pl
-import pytest
 
 from lightrec.data.catalog import Catalog
 from lightrec.data.domain import Domain, eligible
@@ -27,7 +25,7 @@ PLAYED = {
 }
 
 
-def test_a_domain_says_what_feedback_is_worth(tmp_path: Path) -> None:
+def test_a_domain_says_what_feedback_is_worth(tmp_path):
     store = prepared(PLAYED, tmp_path, domain=Radio())
     worth = {"advertisement": 0.0, "like": 1.0, "play": 2.0, "skip": -1.0}
     assert store.meta["settings"]["weights"] == worth
@@ -48,7 +46,7 @@ def test_a_domain_says_what_feedback_is_worth(tmp_path: Path) -> None:
         assert prepared(events, tmp_path, **settings).meta["settings"]["weights"] == weights
 
 
-def test_words_say_what_describes_an_item() -> None:
+def test_words_say_what_describes_an_item():
     class Songs(Domain):
         words = MappingProxyType({"tags": "Tags: {}", "title": "{}", "year": "({})"})
 
@@ -59,7 +57,7 @@ def test_words_say_what_describes_an_item() -> None:
     assert Domain().text(items).to_list() == ["A. tags: x, y. long name: u", "year: 1995"]
 
 
-def test_names_of_kinds_say_what_was_not_liked() -> None:
+def test_names_of_kinds_say_what_was_not_liked():
     kinds = ["Thumbs_Down", "view", "purchase"]
     assert Domain().weights(kinds) == {"Thumbs_Down": -1, "view": 1, "purchase": 1}
     bought = {"Thumbs_Down": -1, "view": 0.1, "purchase": 1}
@@ -70,9 +68,7 @@ def test_names_of_kinds_say_what_was_not_liked() -> None:
     assert Domain().weights(["view", "purchase"]) is None
 
 
-def test_an_item_is_eligible_for_its_lifetime(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_item_is_eligible_for_its_lifetime(tmp_path, monkeypatch):
     class News(Domain):
         lifetime = timedelta(seconds=2)
 

@@ -12,12 +12,12 @@ from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION
 pairs = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=60)
 
 
-def codes(events: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+def codes(events):
     array = np.array(events, dtype=np.int32).reshape(-1, 2)
     return array[:, 0], array[:, 1]
 
 
-def naive_core(events: list[tuple[int, int]], k: int) -> list[bool]:
+def naive_core(events, k):
     keep = [True] * len(events)
     changed = True
     while changed:
@@ -31,7 +31,7 @@ def naive_core(events: list[tuple[int, int]], k: int) -> list[bool]:
 
 
 @given(events=pairs, k=st.integers(1, 4))
-def test_k_core_is_the_naive_fixpoint(events: list[tuple[int, int]], k: int) -> None:
+def test_k_core_is_the_naive_fixpoint(events, k):
     users, items = codes(events)
     keep = k_core(users, items, k)
     assert keep.tolist() == naive_core(events, k)
@@ -40,9 +40,9 @@ def test_k_core_is_the_naive_fixpoint(events: list[tuple[int, int]], k: int) -> 
 
 
 @given(events=pairs, data=st.data())
-def test_strongest_of_pairs(events: list[tuple[int, int]], data: st.DataObject) -> None:
+def test_strongest_of_pairs(events, data):
     strengths = [data.draw(st.integers(-2, 2)) for _ in events]
-    best: dict[tuple[int, int], int] = {}
+    best = {}
     for row, event in enumerate(events):
         if event not in best or strengths[row] > strengths[best[event]]:
             best[event] = row
@@ -54,7 +54,7 @@ users_events = st.lists(st.lists(st.booleans(), min_size=1, max_size=6), min_siz
 
 
 @given(targets=users_events)
-def test_leave_one_out(targets: list[list[bool]]) -> None:
+def test_leave_one_out(targets):
     offsets = np.cumsum([0, *map(len, targets)])
     flat = np.array([t for user in targets for t in user])
     parts = leave_one_out(offsets, flat, flat)
@@ -72,7 +72,7 @@ def test_leave_one_out(targets: list[list[bool]]) -> None:
     validation=st.floats(0, 0.4),
     test=st.floats(0, 0.4),
 )
-def test_global_time_is_ordered(times: list[int], validation: float, test: float) -> None:
+def test_global_time_is_ordered(times, validation, test):
     stamps = np.array(times)
     all_of_them = np.ones(len(times), bool)
     parts = global_time(stamps, all_of_them, all_of_them, validation, test)
@@ -84,7 +84,7 @@ def test_global_time_is_ordered(times: list[int], validation: float, test: float
         assert len(set(parts[stamps == moment])) == 1
 
 
-def test_global_time_takes_the_last_tenths() -> None:
+def test_global_time_takes_the_last_tenths():
     times = np.arange(101)
     parts = global_time(times, times != 95, times != 95, 0.1, 0.1)
     assert np.bincount(parts, minlength=4).tolist() == [81, 10, 9, 1]

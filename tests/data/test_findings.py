@@ -1,7 +1,5 @@
 """Counts and orders that are found in files, which agree with what a run makes of them."""
 
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 import pytest
@@ -26,7 +24,7 @@ EVENTS = pl.DataFrame(
 )
 
 
-def test_counts_are_those_of_a_run(tmp_path: Path) -> None:
+def test_counts_are_those_of_a_run(tmp_path):
     tables = Tables(
         InteractionLog(EVENTS, place=Place(names={"user": "who"}, ignored=("price",))),
         Catalog(pl.DataFrame({"item": ["x", "y", "z"], "title": ["ex", None, "zed"]})),
@@ -53,7 +51,7 @@ def test_counts_are_those_of_a_run(tmp_path: Path) -> None:
     }
 
 
-def test_the_k_core_is_that_of_a_run(tmp_path: Path) -> None:
+def test_the_k_core_is_that_of_a_run(tmp_path):
     users = [user for user in "abcd" for _ in range(4)] + ["e"]
     events = {
         "user": users,
@@ -72,12 +70,12 @@ def test_the_k_core_is_that_of_a_run(tmp_path: Path) -> None:
     assert "A run uses 12 events of 4 users and 3 items" in render(tmp_path, findings, "generic")
 
 
-def test_what_a_run_with_a_goal_or_with_repeats_keeps_is_not_told_as_left_out() -> None:
+def test_what_a_run_with_a_goal_or_with_repeats_keeps_is_not_told_as_left_out():
     kinds = ["view", "view", "buy", "buy"]
     frame = pl.DataFrame({"user": ["a"] * 4, "item": ["x"] * 4, "feedback": kinds})
     tables = Tables(InteractionLog(frame))
 
-    def repeated(*goal: str, repeats: bool = False) -> int:
+    def repeated(*goal, repeats=False):
         counts = look_at(tables, Domain(), goal=goal, repeats=repeats).counts
         return counts.get("dropped_repeated", 0)
 
@@ -87,7 +85,7 @@ def test_what_a_run_with_a_goal_or_with_repeats_keeps_is_not_told_as_left_out() 
 
 
 @pytest.mark.parametrize("timed", [True, False])
-def test_without_a_goal_orders_stay_and_are_proposed(timed: bool, tmp_path: Path) -> None:
+def test_without_a_goal_orders_stay_and_are_proposed(timed, tmp_path):
     shop = Shop("category", customers=40)
     names = {"customer": "user", "sku": "item", "event": "feedback"}
     frame = shop.events.rename(names).drop("price")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightrec.data.sequences import Sequences
-from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION, EventStore
+from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION
 from lightrec.errors import DataError
 from lightrec.keys import Key
 from lightrec.ranking.evaluation_events import EvaluationEvents
@@ -22,7 +22,7 @@ KINDS = ("view", "cart", "buy", "skip")
 WORTH = {"view": 0.1, "cart": 0.3, "buy": 1, "skip": -1}
 
 
-def made(rows: list[tuple[str, str, str]], folder: Path, **chosen: object) -> EventStore:
+def made(rows, folder, **chosen):
     """A store whose events are a second apart, with the worths of the kinds that are there."""
     events = pl.DataFrame(rows, ["user", "item", "feedback"], orient="row").with_row_index("time")
     kinds = events["feedback"].unique()
@@ -40,8 +40,8 @@ SHOPPER = [
 
 
 def test_the_last_events_of_the_goal_are_held_out_and_what_follows_is_not_trained_on(
-    tmp_path: Path,
-) -> None:
+    tmp_path,
+):
     store = made(SHOPPER, tmp_path / "s", hide_visit=False)
     # The second purchase of a is a repeat; that a was viewed twice stays.
     assert store.meta["left_out"] == {"dropped_repeated": {"buy": 1}}
@@ -69,16 +69,15 @@ def test_the_last_events_of_the_goal_are_held_out_and_what_follows_is_not_traine
     assert by_time.leads is None
 
 
-def histories(store: EventStore, part: int) -> list[list[int]]:
+def histories(store, part):
     targets, log = Sequences.targets(store, part), Sequences.all_events(store)
     batches = EvaluationEvents(log, targets, None, 9, None, 0)
     return [[i for i in row if i] for row in batches[0][Key.HISTORY].tolist()]
 
 
-def test_what_only_led_to_an_event_of_the_goal_is_in_no_history(tmp_path: Path) -> None:
+def test_what_only_led_to_an_event_of_the_goal_is_in_no_history(tmp_path):
     store = made(SHOPPER, tmp_path / "s")
     assert store.items.tolist() == [1, 2, 1, 1, 3, 3, 4, 4, 4, 2]
-    assert store.leads is not None
     assert np.flatnonzero(store.leads).tolist() == [0, 2, 4, 6, 7]
     # What led to a purchase that is held out is not trained on; a was bought in training.
     assert store.parts.tolist() == [TRAIN] * 4 + [CONTEXT, VALIDATION, CONTEXT, CONTEXT, TEST, 3]
@@ -109,11 +108,11 @@ def test_what_only_led_to_an_event_of_the_goal_is_in_no_history(tmp_path: Path) 
     ],
 )
 def test_a_visit_is_a_session_or_else_an_unbroken_run(
-    minutes: list[int] | None,
-    sessions: list[str | None] | None,
-    left: list[list[int]],
-    tmp_path: Path,
-) -> None:
+    minutes,
+    sessions,
+    left,
+    tmp_path,
+):
     kinds = ["view", "view", "view", "view", "cart", "buy"]
     events = {"user": ["u"] * 6, "item": [*"aabaaa"], "feedback": kinds, "session": sessions}
     if minutes:
@@ -121,7 +120,7 @@ def test_a_visit_is_a_session_or_else_an_unbroken_run(
     assert histories(prepared(events, tmp_path / "s", goal=["buy"]), TEST) == left
 
 
-def test_a_visit_is_as_long_as_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_visit_is_as_long_as_asked(tmp_path, capsys):
     # Every day a is viewed in the morning, b is viewed at noon, and a is bought in the evening; of
     # w, a is viewed in the evening before.
     hours = [("a", "view", 8), ("b", "view", 12), ("a", "buy", 18)]
@@ -130,7 +129,7 @@ def test_a_visit_is_as_long_as_asked(tmp_path: Path, capsys: pytest.CaptureFixtu
     untimed = pl.DataFrame(rows, ["user", "item", "feedback", "time"], orient="row")
     timed = untimed.with_columns(pl.from_epoch(pl.col("time") * 3600))
 
-    def visiting(name: str, events: pl.DataFrame = timed, **chosen: object) -> EventStore:
+    def visiting(name, events=timed, **chosen):
         return prepared(events, tmp_path / name, goal=["buy"], repeats=True, **chosen)
 
     assert sorted(histories(visiting("plain"), TEST)) == [[1, 2, 1] * 3 + [1, 2], [2, 1]]
@@ -149,15 +148,13 @@ def test_a_visit_is_as_long_as_asked(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("split", ["leave-one-out", "item-cold"])
-def test_what_nothing_but_its_own_visit_foretells_is_not_held_out(
-    split: str, tmp_path: Path
-) -> None:
+def test_what_nothing_but_its_own_visit_foretells_is_not_held_out(split, tmp_path):
     rows = [("u", "a", "view"), ("u", "a", "buy"), ("v", "b", "view"), ("v", "a", "buy")]
     store = made(rows, tmp_path / "s", split=split, cold_fraction=0.4)
     assert store.parts.tolist() == [TRAIN, TRAIN, TRAIN, TEST]
 
 
-def test_a_goal_that_the_log_does_not_have_or_want_is_refused(tmp_path: Path) -> None:
+def test_a_goal_that_the_log_does_not_have_or_want_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"goal: 'buyy' is not a kind .* Did you mean 'buy'\?"):
         made(SHOPPER, tmp_path / "s", goal=["buyy"])
     with pytest.raises(DataError, match="'view' has the worth 0 in weights"):
@@ -174,9 +171,7 @@ logs = st.tuples(st.sampled_from("uvw"), st.sampled_from("abcd"), st.sampled_fro
     st.sampled_from([0, 2]),
     st.sampled_from(["leave-one-out", "global-time", "item-cold"]),
 )
-def test_every_event_is_accounted_for_by_kind(
-    rows: list[tuple[str, str, str]], repeats: bool, core: int, split: str
-) -> None:
+def test_every_event_is_accounted_for_by_kind(rows, repeats, core, split):
     read = Counter(kind for *_, kind in rows)
     with TemporaryDirectory() as folder:
         chosen = {"repeats": repeats, "k_core": core, "split": split, "cold_fraction": 0.5}

@@ -1,7 +1,5 @@
 """One log class holds every kind of log; what it cannot hold is refused with whole sentences."""
 
-from pathlib import Path
-
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -31,7 +29,7 @@ rows = st.fixed_dictionaries(
 
 @settings(max_examples=25)
 @given(events=st.lists(rows, min_size=1, max_size=10))
-def test_round_trip_of_any_events(events: list[dict[str, object]], tmp_path: Path) -> None:
+def test_round_trip_of_any_events(events, tmp_path):
     schema = {name: LOG_SCHEMA[name] for name in events[0]}
     frame = pl.DataFrame(events, schema={**schema, "time": pl.Int64}, orient="row")
     log = InteractionLog(frame.cast({"time": pl.Datetime("ms", "UTC")}))
@@ -58,7 +56,7 @@ def test_round_trip_of_any_events(events: list[dict[str, object]], tmp_path: Pat
         ({"item": ["x"], "time": ["soon"]}, "Row 1, column 'time': 'soon' is not a point in time"),
     ],
 )
-def test_refusals(columns: dict[str, list[object]], message: str) -> None:
+def test_refusals(columns, message):
     with pytest.raises(DataError, match=None) as raised:
         InteractionLog(pl.DataFrame(columns))
     assert message in str(raised.value)
@@ -75,7 +73,7 @@ IDS = {
 
 
 @pytest.mark.parametrize("kind", IDS)
-def test_ids_are_exact(kind: str) -> None:
+def test_ids_are_exact(kind):
     ids, expected = IDS[kind]
     lists = pl.Series([[value] for value in ids], dtype=pl.List(ids.dtype))
     events = InteractionLog(pl.DataFrame({"user": ids, "item": ids, "candidates": lists})).events
@@ -83,14 +81,14 @@ def test_ids_are_exact(kind: str) -> None:
         assert events[column].explode().to_list() == (expected or [str(value) for value in ids])
 
 
-def test_twenty_problems_are_shown_and_the_rest_counted() -> None:
+def test_twenty_problems_are_shown_and_the_rest_counted():
     with pytest.raises(DataError) as raised:
         InteractionLog(pl.DataFrame({"item": ["x"]} | {f"extra {n}": [1] for n in range(50)}))
     assert (len(raised.value.problems), raised.value.more) == (20, 30)
     assert "30 more" in str(raised.value)
 
 
-def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+def test_a_newer_schema_is_refused(tmp_path):
     path = tmp_path / "log.parquet"
     metadata = {VERSION_KEY: "2", "lightrec.table": "log"}
     pl.DataFrame({"item": ["x"]}).write_parquet(path, metadata=metadata)

@@ -32,7 +32,7 @@ FILMS = [
 
 
 @pytest.fixture(scope="module")
-def films() -> Names:
+def films():
     table = pl.DataFrame(FILMS, ["item", "title", "year"], orient="row")
     return Names(table, list(range(len(FILMS))), " Rare ones are left out.")
 
@@ -56,9 +56,7 @@ def films() -> Names:
         ("2001", "12", "'2001' is taken as 2001: A Space Odyssey (1968).\n"),
     ],
 )
-def test_found(
-    films: Names, name: str, item: str, note: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_found(films, name, item, note, capsys):
     assert films.ids[films.find(name)] == item
     assert capsys.readouterr().err == note
 
@@ -74,7 +72,7 @@ def test_found(
         ("", "There is no item ''."),
     ],
 )
-def test_no_single_item(films: Names, name: str, sentence: str) -> None:
+def test_no_single_item(films, name, sentence):
     with pytest.raises(RecipeError) as raised:
         films.find(name)
     assert sentence in str(raised.value)

@@ -1,9 +1,6 @@
 """Events that prepare() keeps, drops, orders and counts, on small logs."""
 
 import math
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,11 +11,9 @@ from hypothesis import strategies as st
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain
 from lightrec.data.prepare import fingerprint
-from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION, EventStore
+from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION
 from lightrec.errors import DataError
 from tests.users.stores import prepared
-
-Prepare = Callable[..., EventStore]
 
 
 class Songs(Domain):
@@ -27,23 +22,23 @@ class Songs(Domain):
     name = "songs"
     repeats = True
 
-    def text(self, items: pl.DataFrame) -> pl.Series:
+    def text(self, items):
         return items.select(pl.format("song {}", "item")).to_series()
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Prepare:
+def run(tmp_path):
     return lambda events, **options: prepared(events, tmp_path / "store", **options)
 
 
-def items_of(store: EventStore, user: str) -> list[str]:
+def items_of(store, user):
     row = store.user_ids.to_list().index(user)
     indices = store.items[store.offsets[row] : store.offsets[row + 1]]
     ids = ["", *store.catalog["item"].to_list(), "nothing"]
     return [ids[index] for index in indices]
 
 
-def test_equal_times_stay_in_file_order(run: Prepare) -> None:
+def test_equal_times_stay_in_file_order(run):
     events = {"user": ["a"] * 40, "item": [f"i{n}" for n in range(40)], "time": [5, 3] * 20}
     expected = [f"i{n}" for n in [*range(1, 40, 2), *range(0, 40, 2)]]
     assert items_of(run(events), "a") == expected
@@ -55,7 +50,7 @@ def test_equal_times_stay_in_file_order(run: Prepare) -> None:
     assert sorted(first[:20]) == sorted(expected[:20])
 
 
-def test_without_times_the_file_gives_the_order(run: Prepare) -> None:
+def test_without_times_the_file_gives_the_order(run):
     store = run({"user": ["b", "a", "b"], "item": ["y", "x", "x"]})
     assert items_of(store, "b") == ["y", "x"]
     assert store.meta["order"] == "file"
@@ -64,7 +59,7 @@ def test_without_times_the_file_gives_the_order(run: Prepare) -> None:
         run({"user": ["b"], "item": ["y"]}, split="global-time")
 
 
-def test_everything_dropped_is_counted(run: Prepare) -> None:
+def test_everything_dropped_is_counted(run):
     store = run(
         {
             "user": [None, "a", "a", "a", "a", "b", "b"],
@@ -87,7 +82,7 @@ def test_everything_dropped_is_counted(run: Prepare) -> None:
         run({"user": ["a"], "item": ["x"], "value": [1.0]}, minimum_value=2)
 
 
-def test_of_duplicates_the_first_stays(run: Prepare) -> None:
+def test_of_duplicates_the_first_stays(run):
     events = {"user": list("bbabbb"), "item": list("xyxxxx"), "time": [2, 2, 2, 2, 2, 3]}
     events["feedback"] = ["play", "play", "play", "play", "skip", "play"]
     events["value"] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
@@ -106,7 +101,7 @@ SHOP = {"user": list("aaaaabb"), "item": list("xxxyzxy"), "time": [1, 2, 3, 4, 5
 SHOP["feedback"] = ["view", "purchase", "cart", "view", "cart", "view", "view"]
 
 
-def test_of_a_pair_the_strongest_event_stays(run: Prepare) -> None:
+def test_of_a_pair_the_strongest_event_stays(run):
     store = run(SHOP, weights={"view": 1, "cart": 2, "purchase": 3})
     assert items_of(store, "a") == ["x", "y", "z"]
     assert store.strengths.tolist() == [3.0, 1.0, 2.0, 1.0, 1.0]
@@ -129,9 +124,7 @@ def test_of_a_pair_the_strongest_event_stays(run: Prepare) -> None:
     ],
 )
 @pytest.mark.parametrize("more", [{}, {"minimum_value": 0.5}, {"goal": ["count"]}], ids=str)
-def test_what_a_person_took_back_is_no_target(
-    run: Prepare, history: str, target: str, strength: float, more: dict[str, Any]
-) -> None:
+def test_what_a_person_took_back_is_no_target(run, history, target, strength, more):
     kinds, counts = zip(*(word.split() for word in history.split(", ")), strict=True)
     others = ["count", "skip", "return", "view"]
     events = {
@@ -152,7 +145,7 @@ def test_what_a_person_took_back_is_no_target(
     assert store.seen[of_a].any()  # it is not recommended again, whoever sent it back
 
 
-def test_impossible_weights_are_refused_by_name(run: Prepare) -> None:
+def test_impossible_weights_are_refused_by_name(run):
     with pytest.raises(DataError) as refused:
         run(SHOP, weights={"view": 1, "purchse": 3, "cart": math.inf})
     assert str(refused.value).splitlines() == [
@@ -162,7 +155,7 @@ def test_impossible_weights_are_refused_by_name(run: Prepare) -> None:
     ]
 
 
-def test_items_without_a_row_are_kept(run: Prepare) -> None:
+def test_items_without_a_row_are_kept(run):
     catalog = Catalog(pl.DataFrame({"item": ["10", "2"], "title": ["ten", "two"]}))
     users = Users(pl.DataFrame({"user": ["b"], "age": [30]}))
     store = run({"user": list("aab"), "item": ["10", "2", "3"]}, catalog=catalog, users=users)
@@ -174,9 +167,7 @@ def test_items_without_a_row_are_kept(run: Prepare) -> None:
     assert (counts["items_without_row"], counts["items_without_text"]) == (1, 1)
 
 
-def test_a_log_without_users_has_one_for_each_session_impression_or_row(
-    run: Prepare, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_log_without_users_has_one_for_each_session_impression_or_row(run, capsys):
     events = {
         "item": ["x", "y", "x", "x", "z"],
         "propensity": [0.5, 0.25, 0.125, 1.0, 0.1],
@@ -207,7 +198,7 @@ OFFERS = {
 }
 
 
-def test_candidates(run: Prepare) -> None:
+def test_candidates(run):
     store = run(OFFERS)
     assert store.catalog["item"].to_list() == ["q", "v", "w", "x", "y", "z"]
     assert store.has_nothing
@@ -218,7 +209,6 @@ def test_candidates(run: Prepare) -> None:
     ann = [CONTEXT, TRAIN, TRAIN, VALIDATION, TEST]
     assert store.parts.tolist() == [*ann, CONTEXT, TRAIN, TRAIN]
     assert store.meta["counts"]["choices_not_offered"] == 1
-    assert store.candidates is not None
     assert store.candidates[:4].tolist() == [[0, 0, 0], [4, 5, 0], [3, 0, 0], [5, 3, 4]]
     assert store.candidates[4:].tolist() == [[5, 0, 0], [0, 0, 0], [1, 4, 0], [4, 2, 0]]
     assert store.popularity().tolist() == [0, 1, 0, 0, 2, 0, 0]
@@ -229,7 +219,7 @@ def test_candidates(run: Prepare) -> None:
     assert core.meta["counts"]["dropped_k_core"] == 3
 
 
-def test_it_is_rebuilt_only_when_its_input_changes(run: Prepare) -> None:
+def test_it_is_rebuilt_only_when_its_input_changes(run):
     events = {"user": list("aab"), "item": list("xyx")}
     first = run(events)
     born = (first.folder / "items.npy").stat().st_mtime_ns
@@ -244,7 +234,7 @@ def test_it_is_rebuilt_only_when_its_input_changes(run: Prepare) -> None:
     assert len(marks) == 3
 
 
-def test_a_folder_of_others_is_not_touched(run: Prepare, tmp_path: Path) -> None:
+def test_a_folder_of_others_is_not_touched(run, tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "thesis.tex").write_text("")
     with pytest.raises(DataError, match="is no prepared log"):
@@ -253,7 +243,7 @@ def test_a_folder_of_others_is_not_touched(run: Prepare, tmp_path: Path) -> None
     assert len(run({"user": ["a"], "item": ["x"]})) == 1
 
 
-def test_the_split_may_leave_users_without_training(run: Prepare) -> None:
+def test_the_split_may_leave_users_without_training(run):
     events = {"user": list("aaab"), "item": list("xyzx"), "time": [0, 850, 1000, 1000]}
     store = run(events, split="global-time")
     assert store.parts.tolist() == [TRAIN, VALIDATION, TEST, TEST]
@@ -270,9 +260,7 @@ logs = st.lists(
 
 @settings(max_examples=25)
 @given(events=logs, split=st.sampled_from(["leave-one-out", "global-time"]))
-def test_nothing_is_lost_or_made_up(
-    run: Prepare, events: list[tuple[str, str, int]], split: str
-) -> None:
+def test_nothing_is_lost_or_made_up(run, events, split):
     users, items, times = (list(column) for column in zip(*events, strict=True))
     store = run({"user": users, "item": items, "time": times}, split=split, domain=Songs())
     for row, user in enumerate(store.user_ids):
@@ -287,7 +275,7 @@ def test_nothing_is_lost_or_made_up(
     assert store.meta["counts"]["dropped_duplicate"] == len(events) - len(set(events))
 
 
-def test_every_value_name_type_and_setting_changes_the_fingerprint() -> None:
+def test_every_value_name_type_and_setting_changes_the_fingerprint():
     table = pl.DataFrame({"text": ["ab", "c", None], "list": [["a"], [], None], "n": [1, None, 3]})
     changed = [
         table,

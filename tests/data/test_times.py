@@ -16,9 +16,7 @@ MOMENT = datetime(2024, 5, 1, 10, 30, 0, 250_000, tzinfo=UTC)
 WHOLE = MOMENT.replace(microsecond=0)
 
 
-def parse(
-    values: list[object] | pl.Series, times: str = "auto"
-) -> tuple[list[datetime | None], list[str]]:
+def parse(values, times="auto"):
     problems = Problems()
     column = pl.Series("time", values) if isinstance(values, list) else values
     parsed = parse_times(column, times, Place(None, "Line", (2).__add__), problems)
@@ -56,11 +54,11 @@ def parse(
         (-1, datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)),
     ],
 )
-def test_forms(value: object, expected: datetime) -> None:
+def test_forms(value, expected):
     assert parse([value, None]) == ([expected, None], [])
 
 
-def test_the_unit_can_be_named() -> None:
+def test_the_unit_can_be_named():
     early = datetime(1970, 1, 12, 13, 46, 40, tzinfo=UTC)
     assert parse([10**9], "milliseconds") == ([early], [])
     assert parse(["1714559400250"], "milliseconds") == ([MOMENT], [])
@@ -72,7 +70,7 @@ def test_the_unit_can_be_named() -> None:
 
 
 @pytest.mark.parametrize("bad", ["soon", "2024-13-01", "", "inf", "nan"])
-def test_what_cannot_be_read_is_named(bad: str) -> None:
+def test_what_cannot_be_read_is_named(bad):
     parsed, problems = parse(["1714559400", "1714559401", bad])
     assert parsed[2] is None
     assert problems == [
@@ -89,14 +87,14 @@ def test_what_cannot_be_read_is_named(bad: str) -> None:
         pl.Series("time", [float("nan")]),
     ],
 )
-def test_what_no_calendar_has_is_named(beyond: pl.Series) -> None:
+def test_what_no_calendar_has_is_named(beyond):
     parsed, problems = parse(beyond)
     assert parsed == [None]
     assert len(problems) == 1
     assert problems[0].startswith("Line 2, column 'time': ")
 
 
-def test_no_times_at_all() -> None:
+def test_no_times_at_all():
     assert parse(pl.Series("time", [None, None])) == ([None, None], [])
     assert parse(pl.Series("time", [None, None], pl.String)) == ([None, None], [])
     assert parse(pl.Series("time", [True]))[1] == [
@@ -104,7 +102,7 @@ def test_no_times_at_all() -> None:
     ]
 
 
-def test_the_order_of_day_and_month_is_one_for_the_column() -> None:
+def test_the_order_of_day_and_month_is_one_for_the_column():
     months = ["1/2/2015", "1/27/2015", "12/3/2015 10:00"]
     assert [time.month for time in parse(months)[0] if time] == [1, 1, 12]
     assert [time.day for time in parse(["1/2/15", "27/2/15"])[0] if time] == [1, 27]
@@ -124,7 +122,7 @@ def test_the_order_of_day_and_month_is_one_for_the_column() -> None:
     )
 
 
-def test_slips_of_the_pen_can_be_left_out() -> None:
+def test_slips_of_the_pen_can_be_left_out():
     written = ["2021-06-22", "0021-06-22", "20222-08-09", "2021-02-30", "2021-06-23"] * 2
     expected = ["2021-06-22", None, None, None, "2021-06-23"] * 2
     parsed, problems = parse(written)
@@ -137,7 +135,7 @@ def test_slips_of_the_pen_can_be_left_out() -> None:
     assert "--skip-broken" in parse([*written, *["2021-06-24"] * 9])[1][0]
 
 
-def of_a_log(values: list[object], times: str = "auto", skip: bool = False) -> list[str | None]:
+def of_a_log(values, times="auto", skip=False):
     rows = pl.DataFrame({"item": "a", "time": values}, strict=False)
     parsed = InteractionLog(rows, times=times, skip=skip).events["time"]
     return parsed.dt.strftime("%Y-%m-%d %H:%M").to_list()
@@ -158,7 +156,7 @@ STAMP = 1_704_067_200
         ([date(2024, 1, 1), date(2024, 1, 2), date(9999, 12, 31)], "'9999-12-31 "),
     ],
 )
-def test_one_value_does_not_turn_a_column(values: list[object], odd: str | None) -> None:
+def test_one_value_does_not_turn_a_column(values, odd):
     assert of_a_log(values, skip=True) == (DAYS[:2] if odd else DAYS)
     if odd:
         with pytest.raises(DataError, match="leave such rows out with --skip-b") as raised:
@@ -174,9 +172,7 @@ def test_one_value_does_not_turn_a_column(values: list[object], odd: str | None)
         ([45292.0, 45293.5], "excel", "a day of a spreadsheet", "2024-01-01 00:00"),
     ],
 )
-def test_what_may_be_order_numbers_is_to_be_named(
-    values: list[object], form: str, what: str, first: str
-) -> None:
+def test_what_may_be_order_numbers_is_to_be_named(values, form, what, first):
     with pytest.raises(DataError, match=f"may be {what}, or .*: --times {form} or --t") as raised:
         of_a_log(values)
     assert len(raised.value.problems) == 1
@@ -187,14 +183,14 @@ def test_what_may_be_order_numbers_is_to_be_named(
     assert str(parse(values)[0][0])[:16] == first
 
 
-def test_order_numbers_stay_order_numbers() -> None:
+def test_order_numbers_stay_order_numbers():
     for values in ([0, 1, 2], list(range(60_000)), [5.0, 7.0], [100, 250, 40_000]):
         assert parse(values) == (parse(values, "seconds")[0], [])
         assert of_a_log(values) == of_a_log(values, "seconds")
 
 
 @given(st.lists(st.integers(10**12, 253402300799999), min_size=1))
-def test_milliseconds_and_iso_agree(values: list[int]) -> None:
+def test_milliseconds_and_iso_agree(values):
     moments = pl.Series("time", values).cast(pl.Datetime("ms", "UTC"))
     text = moments.dt.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z")
     assert parse(text) == (moments.to_list(), [])

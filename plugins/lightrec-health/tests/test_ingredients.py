@@ -10,19 +10,19 @@ from lightrec_health.ingredients import allergens
 TABLE = yaml.safe_load(Path(__file__).with_name("ingredients.yaml").read_text("utf-8"))
 
 
-def listed(names: str) -> list[str]:
+def listed(names):
     return names.split("; ")
 
 
 @pytest.mark.parametrize("allergen", ALLERGENS)
-def test_no_ingredient_that_holds_an_allergen_counts_as_free_of_it(allergen: str) -> None:
+def test_no_ingredient_that_holds_an_allergen_counts_as_free_of_it(allergen):
     holds = {name: allergens([name]) or [] for name in listed(TABLE["holds"][allergen])}
     assert [name for name, held in holds.items() if not {allergen, "unknown"} & {*held}] == []
     named = [name for name, held in holds.items() if allergen in held]
     assert len(named) >= 0.9 * len(holds), sorted({*holds} - {*named})
 
 
-def test_common_ingredients_that_hold_nothing_are_known() -> None:
+def test_common_ingredients_that_hold_nothing_are_known():
     free = listed(TABLE["free"])
     assert [name for name in free if allergens([name]) != ["none"]] == []
     # Nothing of a list in which all is known and free changes that, and one more word does.
@@ -31,7 +31,7 @@ def test_common_ingredients_that_hold_nothing_are_known() -> None:
     assert allergens([*free, "blorb"]) == ["unknown"]
 
 
-def test_what_is_not_recognised_is_unknown() -> None:
+def test_what_is_not_recognised_is_unknown():
     names = ["", *listed(TABLE["unknown"])]
     assert [name for name in names if "unknown" not in (allergens(["salt", name]) or ())] == []
 
@@ -50,5 +50,5 @@ def test_what_is_not_recognised_is_unknown() -> None:
         (None, None),
     ],
 )
-def test_what_is_found(ingredients: list[str | None] | None, names: list[str] | None) -> None:
+def test_what_is_found(ingredients, names):
     assert allergens(ingredients) == names

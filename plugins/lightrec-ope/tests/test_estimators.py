@@ -26,7 +26,6 @@ needs_reference = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def frozen():
-    assert REFERENCE is not None
     reference = json.loads((Path(REFERENCE) / "obp_reference.json").read_text())
     inputs = np.load(Path(REFERENCE) / "obp_inputs.npz")
     return {name: torch.from_numpy(np.asarray(inputs[name])) for name in inputs}, reference

@@ -145,8 +145,6 @@ def test_the_tables_of_several_logs_are_joined_and_what_they_contradict_is_told(
         write_folder(Tables(log, Catalog(pl.DataFrame(items)), Users(pl.DataFrame(users))), folder)
     logs, items, users = more(sources, partial(read_tables))
     assert [len(log or ()) for log in logs.values()] == [1, 1]
-    assert items is not None
-    assert users is not None
     assert items.rows.select("item", "title", "price").sort("item").rows() == [
         ("i1", None, 1),
         ("i2", "Yes", 2),

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from pathlib import Path
 
 from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
@@ -17,7 +16,7 @@ NAMES = ["x", "y", "z"]
 
 
 @st.composite
-def texts(draw: st.DrawFn) -> bytes:
+def texts(draw):
     """Some lines with a fault in one place."""
     row = st.tuples(*[st.sampled_from(FIELDS)] * 3)
     end = draw(st.sampled_from([b"\n", b"\r\n"]))
@@ -27,7 +26,7 @@ def texts(draw: st.DrawFn) -> bytes:
     return text[:at] + draw(st.sampled_from(FAULTS)) + text[at:]
 
 
-def as_csv_reads(text: bytes) -> list[list[str]]:
+def as_csv_reads(text):
     try:
         letters = text.decode()
     except UnicodeDecodeError:
@@ -41,7 +40,7 @@ def as_csv_reads(text: bytes) -> list[list[str]]:
 @example(text=b"a,b,c\n\nd,e,f")
 @example(text=b"\na,b,c")
 @example(text=b"\r\na,b,c")
-def test_what_is_kept_and_where_it_stands(text: bytes, tmp_path: Path) -> None:
+def test_what_is_kept_and_where_it_stands(text, tmp_path):
     (tmp_path / "text").write_bytes(text)
     try:
         table = TextTable(tmp_path / "text", ",", names=NAMES)

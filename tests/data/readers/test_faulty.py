@@ -28,9 +28,7 @@ PIECES += [b"9" * 40]
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 @settings(max_examples=40, derandomize=True)
 @given(start=st.integers(0, 2000), lost=st.integers(0, 9), piece=st.sampled_from(PIECES))
-def test_broken_files_are_refused_or_read(
-    kind: str, start: int, lost: int, piece: bytes, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_broken_files_are_refused_or_read(kind, start, lost, piece, capfd):
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("error")
         path, made = Path(folder) / f"log.{kind}", Path(folder) / "made"

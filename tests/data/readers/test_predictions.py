@@ -1,7 +1,6 @@
 """Predictions of others: scores or ranks, and every fault with its line."""
 
 import io
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,7 +11,7 @@ from lightrec.data.readers.predictions import escaped, read_predictions, unescap
 from lightrec.errors import DataError
 
 
-def test_scores_and_ranks(tmp_path: Path) -> None:
+def test_scores_and_ranks(tmp_path):
     (tmp_path / "p.csv").write_text("user,item,score\n1,007,.5\n1,8,-2\n")
     assert read_predictions(tmp_path / "p.csv").rows() == [("1", "007", 0.5), ("1", "8", -2.0)]
     pl.DataFrame({"user": [1, 1], "item": [7, 8], "rank": [1, 2]}).write_parquet(
@@ -21,7 +20,7 @@ def test_scores_and_ranks(tmp_path: Path) -> None:
     assert read_predictions(tmp_path / "p.parquet").rows() == [("1", "7", -1.0), ("1", "8", -2.0)]
 
 
-def test_the_apostrophe_before_a_formula_is_taken_off_in_csv_alone(tmp_path: Path) -> None:
+def test_the_apostrophe_before_a_formula_is_taken_off_in_csv_alone(tmp_path):
     (tmp_path / "p.csv").write_text("user,item,score\n'=1+1,'-7,'-2\n'Til,8,1\n")
     assert read_predictions(tmp_path / "p.csv").rows() == [("=1+1", "-7", -2.0), ("'Til", "8", 1.0)]
     table = pl.DataFrame({"user": ["'=1"], "item": ["7"], "rank": [1]})
@@ -45,7 +44,7 @@ def test_the_apostrophe_before_a_formula_is_taken_off_in_csv_alone(tmp_path: Pat
         ("user,item,score\n1,2\n1,3,4\n", ["Line 2 has 2 fields where 3 are expected"]),
     ],
 )
-def test_faults_are_named(text: str, problems: list[str], tmp_path: Path) -> None:
+def test_faults_are_named(text, problems, tmp_path):
     (tmp_path / "p.csv").write_text(text)
     with pytest.raises(DataError) as raised:
         read_predictions(tmp_path / "p.csv")

@@ -3,7 +3,6 @@
 import gzip
 import io
 import json
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -16,27 +15,19 @@ from lightrec.data.readers.table import TableReader
 from lightrec.errors import DataError, PluginError
 
 
-def write(path: Path, content: str | bytes) -> Path:
+def write(path, content):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
 
 
-def problems_of(
-    path: Path, content: str | bytes, columns: dict[str, str] | None = None
-) -> list[str]:
+def problems_of(path, content, columns=None):
     with pytest.raises(DataError) as raised:
         TableReader().read(write(path, content), columns)
     assert str(raised.value).startswith(str(path))
     return raised.value.problems
 
 
-def items_of(path: Path) -> pl.DataFrame:
-    catalog = TableReader().read_items(path)
-    assert catalog is not None
-    return catalog.rows
-
-
-def test_every_column_from_text(tmp_path: Path) -> None:
+def test_every_column_from_text(tmp_path):
     header = "user,item,time,feedback,value,count,session,impression,position,propensity,candidates"
     path = write(tmp_path / "log.csv", f"{header}\na,,2024-05-01,view,1,2,s,i,3,.5,x|y z\n")
     first = TableReader().read(path).log.events.drop("time").row(0)
@@ -51,9 +42,7 @@ def test_every_column_from_text(tmp_path: Path) -> None:
         ("rating", "1 0 1", ["rating", "rating", "rating"]),
     ],
 )
-def test_rows_of_what_did_not_happen_are_no_events(
-    name: str, values: str, kinds: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_rows_of_what_did_not_happen_are_no_events(name, values, kinds, tmp_path, capsys):
     lines = [f"{n % 2},{n},{value}" for n, value in enumerate(values.split(" "))]
     path = write(tmp_path / "log.csv", "\n".join([f"user,item,{name}", *lines]) + "\n")
     tables = read_tables(path, columns={"value": name})
@@ -69,29 +58,28 @@ WRITTEN += ["'a','b c'", '"a" "b c"', "['a' 'b c']", "{a,b c}", "('a', 'b c')"]
 
 
 @pytest.mark.parametrize("written", WRITTEN)
-def test_candidates_are_ids_without_marks(written: str, tmp_path: Path) -> None:
+def test_candidates_are_ids_without_marks(written, tmp_path):
     rows = {"user": ["u", "v", "w"], "item": ["a", "b c", None], "candidates": [written] * 3}
     pl.DataFrame(rows).write_csv(tmp_path / "log.csv")
     log = TableReader().read(tmp_path / "log.csv").log
     assert log.events["candidates"].to_list() == [["a", "b c"]] * 3
 
 
-def test_item_and_user_tables(tmp_path: Path) -> None:
+def test_item_and_user_tables(tmp_path):
     items = write(tmp_path / "items.csv", "id,name,text,year\n1,One,,1995\n2,,Two,\n")
-    assert items_of(items).rows() == [("1", "One", None, 1995), ("2", None, "Two", None)]
+    rows = TableReader().read_items(items).rows.rows()
+    assert rows == [("1", "One", None, 1995), ("2", None, "Two", None)]
     people = write(tmp_path / "users.csv", "age,user_id\n20,a\n")
     users = TableReader().read_users(people)
-    assert users is not None
     assert users.rows.rows() == [("a", 20)]
     with pytest.raises(DataError, match="Line 3 has no item"):
-        items_of(write(tmp_path / "items.csv", "id,name\n1,One\n,Two\n"))
+        TableReader().read_items(write(items, "id,name\n1,One\n,Two\n"))
 
 
-def test_the_context_of_a_log_without_users_belongs_to_whom_is_made_up(tmp_path: Path) -> None:
+def test_the_context_of_a_log_without_users_belongs_to_whom_is_made_up(tmp_path):
     text = "item,reward,propensity,hour,session\nx,1,.5,9,s\ny,0,.5,10,s\nz,1,.25,17,\n"
     path = write(tmp_path / "log.csv", text)
     tables = TableReader().read(path, {"value": "reward"})
-    assert tables.users is not None
     assert tables.users.rows.rows() == [("session s", 9), ("row 3", 17)]
     assert tables.log.users().to_list() == ["session s", "session s", "row 3"]
     assert TableReader().read(write(path, "user,item,hour\na,x,9\n")).users is None
@@ -105,12 +93,12 @@ def test_the_title_is_the_fullest_column_of_names():
 
 
 @pytest.mark.parametrize("user", ["a", "1"])
-def test_a_column_has_one_role(user: str, tmp_path: Path) -> None:
+def test_a_column_has_one_role(user, tmp_path):
     problems = problems_of(tmp_path / "log.csv", "a,b\nx,1\n", {"user": user, "item": "a"})
     assert problems[0].startswith("The column 'a' is named as user and item; give each")
 
 
-def test_named_columns_must_be_there(tmp_path: Path) -> None:
+def test_named_columns_must_be_there(tmp_path):
     named = {"item": "sku", "price": "item"}
     assert problems_of(tmp_path / "log.csv", "user,item\na,x\n", named) == [
         "There is no column 'sku' (named as item); there are 'user', 'item'.",
@@ -126,7 +114,7 @@ DEEP = '[1, "]", ' * 5000 + "1" + "]" * 5000
 LONG = '{"item": 12345678901234567.0}\n{"item": "x"}\n'
 
 
-def parquet(**columns: list[object]) -> bytes:
+def parquet(**columns):
     pl.DataFrame(columns).write_parquet(file := io.BytesIO())
     return file.getvalue()
 
@@ -167,7 +155,7 @@ NOT_A_NUMBER = parquet(user=[1.0, float("nan")], item=[7, 8])
         (ZIPPED, ["The file is compressed with gzip, not plain text"]),
     ],
 )
-def test_faults_of_text_are_named(content: bytes, problems: list[str], tmp_path: Path) -> None:
+def test_faults_of_text_are_named(content, problems, tmp_path):
     sentences = problems_of(tmp_path / "log.csv", content)
     for sentence, expected in zip(sentences, problems, strict=True):
         assert sentence.startswith(expected)
@@ -191,9 +179,7 @@ def test_faults_of_text_are_named(content: bytes, problems: list[str], tmp_path:
         ("parquet", NOT_A_NUMBER, "Row 2, column 'user': nan is not an id"),
     ],
 )
-def test_faults_of_other_files_are_named(
-    ending: str, content: str | bytes, problem: str, tmp_path: Path
-) -> None:
+def test_faults_of_other_files_are_named(ending, content, problem, tmp_path):
     (sentence,) = problems_of(tmp_path / f"log.{ending}", content)
     assert sentence.startswith(problem)
 
@@ -208,9 +194,7 @@ def test_faults_of_other_files_are_named(
         ("cp1252", "Müller “Größe”", "Müller “Größe”"),
     ],
 )
-def test_an_encoding_that_is_not_sure_is_refused_or_told(
-    encoding: str, word: str, read: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_encoding_that_is_not_sure_is_refused_or_told(encoding, word, read, tmp_path, capsys):
     path = write(tmp_path / "log.csv", f"user,item\na,{word}\n".encode(encoding))
     if read is None:
         problem = problems_of(path, path.read_bytes())[0]
@@ -232,12 +216,12 @@ def test_an_encoding_that_is_not_sure_is_refused_or_told(
         b'\xef\xbb\xbf"user","item"\r\n"a","x"\r\n"b","y"\r\n\r\n',
     ],
 )
-def test_line_ends_and_byte_order_marks(content: bytes, tmp_path: Path) -> None:
+def test_line_ends_and_byte_order_marks(content, tmp_path):
     log = TableReader().read(write(tmp_path / "log.csv", content)).log
     assert log.events.select("user", "item").rows() == [("a", "x"), ("b", "y")]
 
 
-def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_file(tmp_path, monkeypatch):
     link = tmp_path / "link.csv"
     link.symlink_to(tmp_path / "gone.csv")
     with pytest.raises(DataError, match=r"This is a link to .*gone\.csv, which does not exist"):
@@ -248,7 +232,7 @@ def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         TableReader().read(path)
 
 
-def test_json_lines(tmp_path: Path) -> None:
+def test_json_lines(tmp_path):
     path = write(tmp_path / "log.jsonl", '{"user": 1, "item": "x", "n": {"a": 1}}\n{"item": "y"}\n')
     log = TableReader().read(path).log
     assert log.events.select("user", "item").rows() == [("1", "x"), (None, "y")]
@@ -260,7 +244,7 @@ def test_json_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [("a", "b"), ("day=2024-05-01/a", "day=2024-05-02/b")])
-def test_folders_of_parquet(names: tuple[str, str], tmp_path: Path) -> None:
+def test_folders_of_parquet(names, tmp_path):
     folder = tmp_path / "log"
     for name, item in zip(names, "xy", strict=True):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -276,9 +260,7 @@ def test_folders_of_parquet(names: tuple[str, str], tmp_path: Path) -> None:
         TableReader().read(folder)
 
 
-def test_what_returned_is_a_kind_of_feedback(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_returned_is_a_kind_of_feedback(tmp_path, capsys):
     path = write(tmp_path / "log.csv", "customer,stockcode,quantity\na,x,2\na,x,-1\n")
     events = TableReader().read(path).log.events
     assert events.select("feedback", "count").rows() == [("count", 2), ("return", 1)]
@@ -295,7 +277,7 @@ def test_what_returned_is_a_kind_of_feedback(
     assert "3 does not say so (2 bought, 1 view)" in capsys.readouterr().err
 
 
-def test_an_impression_without_a_click_is_an_event_without_an_item(tmp_path: Path) -> None:
+def test_an_impression_without_a_click_is_an_event_without_an_item(tmp_path):
     text = "user,shown\nu1,N1-1 N2-0 N3-1\nu2,N2-0 N1-0\n"
     log = TableReader().read_log(write(tmp_path / "log.csv", text), {"candidates": "shown"})
     assert log.events.select("user", "item", "candidates").rows() == [
@@ -310,9 +292,7 @@ BROKEN = {3: "u9,i9", 5: "u9,,2025-01-01,1", 6: "u9,i9,yesterday,2", 8: "u9,i9,2
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-def test_lines_that_cannot_be_used_are_left_out_and_kept_in_a_file(
-    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lines_that_cannot_be_used_are_left_out_and_kept_in_a_file(tmp_path, kind, capsys):
     lines = CLEAN.splitlines()
     for number, line in BROKEN.items():
         lines.insert(number - 1, line)

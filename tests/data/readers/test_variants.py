@@ -2,8 +2,6 @@
 # ruff: noqa: E501
 
 import gzip
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -15,7 +13,7 @@ EVENTS = [(f"u{n % 7}", f"i{n * 3 % 11}", n % 5 + 1, 1_600_000_000 + 86_400 * n)
 """User, item, rating and time of small logs in the places where no example is given."""
 
 
-def lines(separator: str = ",", header: str = "", form: str = "{0}|{1}|{2}|{3}") -> str:
+def lines(separator=",", header="", form="{0}|{1}|{2}|{3}"):
     rows = [form.format(*event).replace("|", separator) for event in EVENTS]
     return "\n".join([header] * bool(header) + rows) + "\n"
 
@@ -25,7 +23,7 @@ FIRST = ("u0", "i0")
 
 # File, content, options, and what is recognised (columns, and the first user, item and date) or a
 # piece of the sentence that says what to do.
-VARIANTS: dict[str, tuple[str, str | bytes, dict[str, Any], Any]] = {
+VARIANTS = {
     "MovieLens 1M by position": (
         "ml.dat", lines("::"), {"columns": {"user": "1", "item": "2", "value": "3", "time": "4"}},
         ({"user": "1", "item": "2", "value": "3", "time": "4"}, *FIRST, "2020-09-13"),
@@ -69,7 +67,7 @@ VARIANTS: dict[str, tuple[str, str | bytes, dict[str, Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_variants(name: str, tmp_path: Path) -> None:
+def test_variants(name, tmp_path):
     file, content, options, expected = VARIANTS[name]
     path = tmp_path / file
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
