@@ -41,6 +41,13 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.tiny_run(tmp_path_factory.mktemp("lightrec-run"))
 
 
+@pytest.fixture(scope="session")
+def bandit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.learners.training import bandit_run
+
+    return bandit_run(tmp_path_factory.mktemp("bandit"))
+
+
 @pytest.fixture
 def stopping(monkeypatch) -> Callable[[int], AbstractContextManager[None]]:
     """Interrupt a block where it has renamed so many files and would rename one more."""

@@ -13,9 +13,3 @@ def folders(tmp_path_factory):
 def small(monkeypatch, tmp_path):
     """Tunings on a small log, with a cache of their own."""
     patched(monkeypatch, tmp_path)
-
-
-@pytest.fixture(scope="package")
-def plain(folders):
-    """The folder of the text model."""
-    return folders[1]

@@ -16,12 +16,12 @@ E5 = '# Each input text should start with "query: " or "passage: ", even for non
 
 
 @pytest.fixture
-def make(plain, tmp_path):
+def make(folders, tmp_path):
     """Give a function that adds files to a copy of the model."""
 
     def made(pool=None, modules=("Transformer", "Pooling", "Normalize"), card="", **files):
         folder = tmp_path / "model"
-        shutil.copytree(plain, folder)
+        shutil.copytree(folders[1], folder)
         if pool is not None:
             paths = {"Pooling": "1_Pooling", "Dense": "2_Dense"}
             listed = [

@@ -22,9 +22,9 @@ def cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def encoder(plain):
+def encoder(folders):
     """Make an encoder over the tiny model."""
-    return partial(TextEncoder, str(plain), device="cpu")
+    return partial(TextEncoder, str(folders[1]), device="cpu")
 
 
 def test_nothing_is_left_out_by_chance_while_an_encoder_is_trained(encoder):

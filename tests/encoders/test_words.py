@@ -54,8 +54,8 @@ def test_words_that_items_share_are_numbered_by_column(encoder):
     assert found.shape == (2, 1, 2, 64)
 
 
-def test_a_model_gives_its_own_pieces_and_their_vectors(plain):
-    encoder = TextEncoder(str(plain), device="cpu")
+def test_a_model_gives_its_own_pieces_and_their_vectors(folders):
+    encoder = TextEncoder(str(folders[1]), device="cpu")
     found = tokens_of(CATALOG, ["title"], 3, encoder)
     vectors = encoder.load_weights().get_input_embeddings().weight
     numbers = encoder.tokenizer(["Red tea, red!"], add_special_tokens=False)["input_ids"][0][:3]

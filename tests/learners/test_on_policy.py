@@ -115,15 +115,9 @@ def test_who_left_was_only_cut_where_leaving_is_a_part_of_the_discount(bandit):
     assert ended.squeeze(1).tolist() == [False, True, True, False]
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"temperature": (0.1, 0.0)}, r"temperature is \(0.1, 0.0\).*must be positive"),
-    ],
-)
-def test_settings_that_cannot_be(settings, message):
-    with pytest.raises(RecipeError, match=message):
-        PolicyModule(8, 4, **settings)
+def test_a_temperature_that_cannot_be_is_refused():
+    with pytest.raises(RecipeError, match=r"temperature is \(0.1, 0.0\).*must be positive"):
+        PolicyModule(8, 4, temperature=(0.1, 0.0))
 
 
 def test_expected_surplus_is_the_log_sum(bandit):

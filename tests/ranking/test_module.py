@@ -26,7 +26,7 @@ from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.run import Run
-from tests.learners.training import Again, resumed, train
+from tests.learners.training import Again
 from tests.ranking.training import TOWER, fitted, trainer
 from tests.users.stores import prepared
 
@@ -68,14 +68,6 @@ def test_learns_a_walk_and_writes_what_the_next_stages_read(store, tmp_path, los
     counts = torch.from_numpy(data.store.popularity()).double()
     other = evaluate_scores(lambda b: counts.expand(len(b["user"]), -1), data.test_dataloader())
     assert own.bootstrap(other).low > 0
-
-
-def test_a_resumed_run_ends_where_an_unbroken_one_does(store, tmp_path):
-    def fit(*how):
-        module = RankingModule(ITEMS, 0, size=16, max_length=8)
-        return train(module, SequenceData(str(store.folder), max_length=8), *how)
-
-    resumed(fit, tmp_path)
 
 
 def test_text_vectors_come_from_the_encoder(store, tmp_path):

@@ -1,4 +1,4 @@
-"""What opens and shuts within sessions: masks and offers after each step, a million draws."""
+"""What opens and shuts within sessions: masks and offers after each step, and slates."""
 
 import pytest
 import torch
@@ -44,16 +44,16 @@ def allowed(users, ends, played):
     return doors(had, flags(played[Key.SHOWN].cpu()))
 
 
-def make(users=USERS, **settings):
-    starts = starts_of(HISTORIES * (users // 4), allowed=allowed, by_history=True)
+def make(**settings):
+    starts = starts_of(HISTORIES * (USERS // 4), allowed=allowed, by_history=True)
     model = fixed_tastes([0.3 + 0.01 * item for item in range(ITEMS)])
     usual = {"history_length": 4, "ending": "fixed", "max_steps": 60}
-    return UserModelSimulator(model, starts, users, **usual | settings)
+    return UserModelSimulator(model, starts, USERS, **usual | settings)
 
 
 def walk(simulator, seed):
     """Play at random; before each step what was had and shown (B, N + 1), and the state."""
-    users = torch.arange(simulator.batch_size[0])
+    users = torch.arange(USERS)
     simulator.fix(users, seed)
     state, had = simulator.reset(), flags(logged(users))
     shown = torch.zeros_like(had)
@@ -81,20 +81,10 @@ def test_nothing_shut_is_shown_and_what_opens_is(repeats, offer_size):
             offer = state[Key.CANDIDATES]
             assert not (flags(offer) & ~may).any()
             assert torch.equal((offer > 0).sum(1), may.sum(1).clamp_max(offer_size))
+        assert not (flags(state[Key.ACTION]) & ~may).any()
         draws += int((state[Key.ACTION] > 0).sum())
     assert opened > 100
     assert draws > (40_000 if repeats else 2_000)
-
-
-@pytest.mark.slow
-def test_a_million_draws_show_nothing_shut():
-    simulator, draws, wrong = make(4_096, slate_size=4, repeats=True, max_steps=64), 0, 0
-    for had, shown, state in walk(simulator, 1):
-        slate = state[Key.ACTION]
-        wrong += int((~doors(had, shown).gather(1, slate) & (slate > 0)).sum())
-        draws += int((slate > 0).sum())
-    assert draws > 10**6
-    assert wrong == 0
 
 
 def test_a_session_that_begins_anew_knows_its_own_past_alone():

@@ -1,6 +1,5 @@
 import shutil
 
-import lightning.pytorch as pl
 import numpy as np
 import polars
 import pytest
@@ -19,7 +18,7 @@ from lightrec.users.halves import in_half
 from lightrec.users.irl import MaxEnt, mean
 from lightrec.users.module import ChoiceModule, bootstrap_times
 from lightrec.users.user_model import UserModel
-from tests.learners.training import QUIET
+from tests.learners.training import fit
 from tests.users.stores import prepared
 
 ITEMS = 30
@@ -55,11 +54,7 @@ def data_of(folders, **settings):
 
 def train(folders, epochs=5, **settings):
     torch.manual_seed(0)
-    data = data_of(folders)
-    settings = {"history_length": 5, **settings}
-    module = ChoiceModule(data.num_items, data.vector_size, **settings)
-    pl.Trainer(max_epochs=epochs, accelerator="cpu", **QUIET).fit(module, data)
-    return module
+    return fit(data_of(folders), ChoiceModule, epochs, **{"history_length": 5, **settings})[0]
 
 
 @pytest.mark.parametrize("model", [PooledChoice, RecurrentChoice])

@@ -9,16 +9,11 @@ from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Key
 from lightrec.learners.offline import OfflinePolicyModule
 from lightrec.simulators.rollout import UserMemory
-from tests.learners.training import BEST, REPLAY, bandit_run, fit, one_a_family, one_arm
+from tests.learners.training import BEST, REPLAY, fit, one_a_family, one_arm
 
 SMALL = {
     "sessions": 16, "steps": 4, "updates": 2, "batch_size": 32, "warm_up": 64, "capacity": 500,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def bandit(tmp_path_factory):
-    return bandit_run(tmp_path_factory.mktemp("run"))
 
 
 def test_a_package_adds_a_learner_from_the_replay_buffer(lightrec_plugins):
