@@ -6,7 +6,7 @@ To be imported before the first gradient of a process, which asks for the device
 from contextlib import contextmanager
 
 import torch
-from lightning.pytorch.accelerators import Accelerator
+from lightning.pytorch.accelerators import CPUAccelerator
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_flatten, tree_map
@@ -170,34 +170,8 @@ def second_device():
         torch._C._set_only_lift_cpu_tensors(before)
 
 
-class SecondAccelerator(Accelerator):
-    """The device, for Lightning."""
+class SecondAccelerator(CPUAccelerator):
+    """The device, for Lightning, which sets up nothing for it."""
 
     def setup_device(self, device):
-        pass
-
-    def get_device_stats(self, device):
-        return {}
-
-    def teardown(self):
-        pass
-
-    @staticmethod
-    def parse_devices(devices):
-        return 1
-
-    @staticmethod
-    def get_parallel_devices(devices):
-        return [DEVICE]
-
-    @staticmethod
-    def auto_device_count():
-        return 1
-
-    @staticmethod
-    def is_available():
-        return True
-
-    @staticmethod
-    def name():
-        return NAME
+        assert device == DEVICE

@@ -8,7 +8,6 @@ import traceback
 from functools import partial
 from pathlib import Path
 
-import lightning.pytorch as pl
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightrec_testing.simulators import TinyWorld
@@ -24,8 +23,8 @@ from lightrec.simulators.base import Simulator
 from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.world import World
 from lightrec.simulators.worlds.far import Far, FarLaws
+from tests.learners import training
 from tests.learners.stages import make
-from tests.learners.training import QUIET
 from tests.second_device import DEVICE, SecondAccelerator, second_device
 
 
@@ -35,14 +34,10 @@ def train(name, folder):
     A policy is judged when it is written.
     """
     module, data = make(name, folder)
-    trainer = pl.Trainer(
-        max_epochs=1,
-        limit_train_batches=1,
-        limit_val_batches=int(not isinstance(module, PolicyStage)),
-        strategy=SingleDeviceStrategy(DEVICE, accelerator=SecondAccelerator()),
-        **QUIET,
-    )
-    trainer.fit(module, data)
+    strategy = SingleDeviceStrategy(DEVICE, accelerator=SecondAccelerator())
+    judged = int(not isinstance(module, PolicyStage))
+    how = {"limit_train_batches": 1, "limit_val_batches": judged, "accelerator": "auto"}
+    training.train(module, data, 1, strategy=strategy, **how)
     assert module.device.type == "cpu", "Lightning leaves networks on the CPU."
     if isinstance(module, PolicyStage):
         with tempfile.TemporaryDirectory() as out:

@@ -9,8 +9,8 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from lightrec.data.share import Share
 from lightrec.errors import LightrecError
+from tests.learners import training
 from tests.learners.stages import make
-from tests.learners.training import QUIET
 from tests.processes import apart, free_port
 
 pytestmark = pytest.mark.slow  # Two more processes import torch.
@@ -32,22 +32,12 @@ class Losses(pl.Callback):
 
 def train(name, folder, world):
     """Losses, metrics and weights of a training of 20 steps."""
-    module, data = make(name, folder)
     kept = Losses()
     ddp = DDPStrategy(process_group_backend="gloo", find_unused_parameters=True)
-    strategy = ddp if world > 1 else "auto"
-    trainer = pl.Trainer(
-        max_steps=20,
-        accelerator="cpu",
-        devices=world,
-        strategy=strategy,
-        use_distributed_sampler=False,
-        callbacks=[kept],
-        **QUIET,
-    )
-    torch.manual_seed(1)
+    how = {"strategy": ddp if world > 1 else "auto", "use_distributed_sampler": False}
+    how |= {"max_steps": 20, "devices": world, "callbacks": [kept]}
     try:
-        trainer.fit(module, data)
+        module, trainer = training.train(*make(name, folder), None, **how)
     except LightrecError as error:
         return {"refused": str(error)}
     metrics = {n: float(v) for n, v in trainer.callback_metrics.items()}
