@@ -1,6 +1,6 @@
 """What a run would earn, from a log of items that somebody else showed."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
@@ -18,6 +18,7 @@ from lightrec.data.sequences import Sequences
 from lightrec.errors import DataError
 from lightrec.run import Run
 from lightrec.stages.run import run as make_run
+from tests.shops import Shop
 
 ROUNDS = 6_000
 
@@ -44,22 +45,11 @@ def shown(tiny_run, tmp_path_factory):
 @pytest.fixture(scope="module")
 def shop_run(tmp_path_factory):
     """A run with a goal, kinds of feedback, times, attributes, and people below its k-core."""
-    folder, rng = tmp_path_factory.mktemp("shop"), np.random.default_rng(0)
-    begin = datetime(2025, 1, 1, 9)
-    log = [
-        (f"c{user}", f"i{item}", kind, begin + timedelta(days=user, hours=visit, minutes=minute))
-        for user in range(60)
-        for visit, item in enumerate(rng.permutation(24)[: 4 + user % 12])
-        for minute, kind in enumerate(["view", "order"][: 1 + visit % 2])
-    ]
-    users = [(f"c{user}", ("AT", "DE", "CH")[user % 3]) for user in range(60)]
-    tables = {"log": (log, ["customer", "sku", "event", "time"])}
-    tables["users"] = users, ["customer", "country"]
-    for name, (rows, columns) in tables.items():
-        pl.DataFrame(rows, columns, orient="row").write_csv(folder / f"{name}.csv")
+    folder = tmp_path_factory.mktemp("shop")
+    files = Shop("category", customers=60, items=24, visits=5).write(folder)
     quick = {"text": tiny.FAST["text"], "ranker": tiny.FAST["ranker"], "data": ["--k_core", "10"]}
-    paths = {name: folder / f"{name}.csv" for name in tables} | {"out": folder / "run"}
-    return make_run("generic", **paths, goal=["order"], until="ranker", overrides=quick)
+    how = {"out": folder / "run", "goal": ["order"], "until": "ranker", "overrides": quick}
+    return make_run("generic", **files, **how)
 
 
 def slates(user, items, time=None):
