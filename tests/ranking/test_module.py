@@ -8,6 +8,7 @@ import numpy as np
 import polars as frames
 import pytest
 import torch
+from lightrec_testing import tiny
 from safetensors.torch import load_file
 
 from lightrec.data.files import STAMP
@@ -30,18 +31,11 @@ from tests.learners.training import Again
 from tests.ranking.training import TOWER, fitted, trainer
 from tests.users.stores import prepared
 
-USERS, ITEMS, STEPS = 40, 24, 9
 
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """Users walk around a circle of items, from where they happen to begin."""
-    rows = [
-        {"user": f"u{user}", "item": f"i{(5 * user + step) % ITEMS:02d}", "time": step}
-        for user in range(USERS)
-        for step in range(STEPS)
-    ]
-    return prepared(frames.DataFrame(rows), tmp_path_factory.mktemp("store") / "data")
+@pytest.fixture
+def store():
+    """Users walk around circles of items, from where they happen to begin."""
+    return tiny.kit_store()
 
 
 @pytest.mark.parametrize("loss", [None, SampledSoftmaxLoss(12, 0.5)])
@@ -60,7 +54,7 @@ def test_learns_a_walk_and_writes_what_the_next_stages_read(store, tmp_path, los
     history = torch.tensor([[0, 3, 4]])
     by_hand = ranker.user_vectors(history) @ items["vectors"].T + items["bias"]
     assert torch.allclose(by_hand[:, 1:], module.ranker.scores(history)[:, 1:], atol=1e-5)
-    assert json.loads((folder / "config.json").read_text())["num_items"] == ITEMS
+    assert json.loads((folder / "config.json").read_text())["num_items"] == tiny.ITEMS
 
     tested = trainer(1, tmp_path).test(module, datamodule=data, verbose=False)[0]
     own = evaluate_scores(lambda b: ranker.scores(b["history"]), data.test_dataloader())
@@ -72,9 +66,9 @@ def test_learns_a_walk_and_writes_what_the_next_stages_read(store, tmp_path, los
 
 def test_text_vectors_come_from_the_encoder(store, tmp_path):
     data = SequenceData(str(store.folder), text_encoder=WordEncoder(8), max_length=8)
-    texts = ["", "abba", "cab", *[""] * (ITEMS - 3)]
+    texts = ["", "abba", "cab", *[""] * (tiny.ITEMS - 3)]
     data.store.__dict__["catalog"] = data.store.catalog.with_columns(text=frames.Series(texts))
-    module = RankingModule(ITEMS, data.vector_size, size=16, max_length=8)
+    module = RankingModule(tiny.ITEMS, data.vector_size, size=16, max_length=8)
     trainer(1, tmp_path).fit(module, datamodule=data)
     assert torch.equal(module.ranker.items.vectors, data.vectors)
     assert data.vectors.any(1).nonzero().flatten().tolist() == [2, 3]
@@ -85,12 +79,13 @@ def test_a_ranker_learns_a_walk_from_words_alone(store, tmp_path):
     reading = pytest.importorskip("lightrec_news.reading", reason="reads them")
     pl.seed_everything(0, verbose=False)
     data = SequenceData(str(store.folder), max_length=8, batch_size=8, reads=["title"])
-    names = [f"at{i % 6} row{i // 6} lone{i}" for i in range(ITEMS)]
+    numbers = [int(item[1:]) for item in data.store.catalog["item"]]
+    names = [f"at{i % 6} row{i // 6} lone{i}" for i in numbers]
     data.store.__dict__["catalog"] = data.store.catalog.with_columns(title=frames.Series(names))
-    assert data.reading == (1, 2, 11, 64)
+    assert data.reading == (1, 2, 15, 64)
     assert data.tokens.names[:3] == ["", "at0", "at1"]
     own = {"tower": TOWER, "use_ids": False, "learning_rate": 0.03, "reading": data.reading}
-    module = RankingModule(ITEMS, 0, size=16, max_length=8, **own)
+    module = RankingModule(tiny.ITEMS, 0, size=16, max_length=8, **own)
     training = trainer(4, tmp_path)
     training.fit(module, datamodule=data)
     assert float(training.callback_metrics["validation/ndcg@10"]) > 0.8
