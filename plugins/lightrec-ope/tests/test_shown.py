@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightrec_ope.estimators import BanditLog, Verdict
 from lightrec_ope.shown import ESTIMATORS, estimates, rounds, with_item_means
-from lightrec_testing import tiny
+from lightrec_testing import parametrize_checks, plugin_checks, tiny
 
 import lightrec
 from lightrec.__main__ import main
@@ -160,3 +160,8 @@ def test_there_is_no_number_of_what_a_log_never_shows(tiny_run, shown, tmp_path,
     assert said.index("THIS LOG CANNOT TELL") < said.index("mean reward a round")
     assert said.count("unusable") >= len(ESTIMATORS)
     assert "never shows" in said
+
+
+@parametrize_checks(plugin_checks("lightrec-ope"))
+def test_contract(check):
+    check()

@@ -1,4 +1,4 @@
-"""Penalties, normalised rewards and shaped ones, by hand."""
+"""The contract of rewards; penalties, normalised rewards and shaped ones, by hand."""
 
 import math
 
@@ -6,12 +6,12 @@ import pytest
 import torch
 from lightrec_rewards.penalties import FatiguePenalty, RepetitionPenalty, UncertaintyPenalty
 from lightrec_rewards.staying import ContinuationShaping, ShapedReward, ending
-from lightrec_testing import tiny
+from lightrec_testing import RewardChecks, parametrize_checks, plugin_checks, tiny
 from tensordict import TensorDict
 
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
-from lightrec.rewards.accepted import EngagementReward, WeightedSum
+from lightrec.rewards.accepted import EngagementReward, LearnedReward, WeightedSum
 from lightrec.rewards.base import RewardContext
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.user_model import UserModel
@@ -118,3 +118,16 @@ def test_continuation_shaping_weighs_as_the_learner():
     steps["next"] = TensorDict({"terminated": ended}, batch_size=[3])
     expected = plain + 0.9 * torch.where(ended, 0, after) - before
     torch.testing.assert_close(shaped(steps), expected)
+
+
+def combined():
+    """A sum of a shaped learned reward and a penalty."""
+    shaped = ContinuationShaping(LearnedReward(), 0.9)
+    return WeightedSum([shaped, FatiguePenalty()], [1.0, 0.5])
+
+
+@parametrize_checks(
+    plugin_checks("lightrec-rewards"), RewardChecks(combined, part="rewards-within-rewards")
+)
+def test_contract(check):
+    check()
