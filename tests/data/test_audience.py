@@ -29,17 +29,13 @@ def audience(**known):
     return Audience(users=users, items=pl.DataFrame(ITEMS), time=pl.Series([None] * 3), past=past)
 
 
-def test_what_was_had_is_counted_by_kind():
+def test_what_was_had_and_all_that_an_item_names_is_counted_by_kind():
     told = audience()
     assert told.had().astype(int).tolist() == [[1, 1, 0, 0], [1, 0, 1, 1], [0, 0, 0, 0]]
     # v's event with the item a has no known kind, and counts always; that with c was begun alone.
     assert told.had(["done"]).astype(int).tolist() == [[1, 1, 0, 0], [1, 0, 0, 1], [0, 0, 0, 0]]
     assert told.had(["begun"]).astype(int).tolist() == [[0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
     assert told.had([]).astype(int).tolist() == [[0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
-
-
-def test_all_that_an_item_names_was_had():
-    told = audience()
     # d names what is no item of the log, and nobody had that.
     assert told.had_all("requires").astype(int).tolist() == [
         [1, 1, 1, 0],

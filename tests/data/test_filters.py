@@ -199,11 +199,8 @@ def test_a_path_is_below_its_beginnings(text, rows):
     assert mask.arg_true().to_list() == rows
 
 
-def test_a_profile_has_the_value_itself():
+def test_a_profile_has_the_value_itself_or_members_of_a_list_between_the_marks_of_files():
     assert as_value(pl.Series("path", PATHS[::-1]), "category", "books") == "Books"
-
-
-def test_a_profile_has_several_members_of_a_list_between_the_marks_of_files():
     skills = pl.Series("skills", [["first aid", "welding"], ["Cooking, baking"], None])
     for text, members in (
         ("welding|first aid", ["welding", "first aid"]),

@@ -9,7 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from lightrec.data.log import InteractionLog
-from lightrec.data.store import CONTEXT, TEST, TRAIN, EventStore, pieces
+from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION, EventStore, pieces
 from lightrec.errors import DataError
 from tests.users.stores import prepared
 
@@ -31,6 +31,12 @@ def test_histories(store):
     assert store.histories(users, ends, 3).tolist() == expected
     assert store.histories(users, ends, 3).dtype == np.int64
     assert store.histories(users, ends, 0).shape == (5, 0)
+
+
+def test_nothing_is_held_out_of_the_whole_log(store):
+    assert {VALIDATION, TEST} < {*store.parts.tolist()}
+    assert store.whole.parts.tolist() == [TRAIN] * 7
+    assert store.whole.popularity().tolist() == [0, 1, 2, 2, 2]
 
 
 def test_workers_share_it(store):

@@ -96,11 +96,9 @@ def test_slices_partition_the_events_and_their_means_make_the_whole(counts, leng
         assert sum(sums) / len(events) == pytest.approx(whole)
 
 
-def test_percentiles_share_places():
-    assert popularity_percentiles(COUNTS).tolist() == [0, 7 / 8, 1 / 2, 1 / 2, 1 / 8]
-
-
 def test_closed_forms():
+    # Equals share their places.
+    assert popularity_percentiles(COUNTS).tolist() == [0, 7 / 8, 1 / 2, 1 / 2, 1 / 8]
     # Recommended: item 1 three times, 2 twice, 4 once.
     found = recommended(torch.tensor([[1, 2], [2, 1], [1, 4]]), COUNTS)
     assert found == pytest.approx(

@@ -1,10 +1,14 @@
-"""What a run shows, looked at."""
+"""What a run shows, looked at; words of a log stand in its pictures as they are."""
+
+import html
 
 import numpy as np
+import pytest
 import torch
 
+from lightrec.evaluation.base import Bars, Curve, Intervals, Points, Sides
 from lightrec.keys import Key
-from lightrec.report import examples
+from lightrec.report import charts, examples
 
 
 def test_the_plane_is_that_of_the_principal_components():
@@ -41,3 +45,18 @@ def test_the_reason_is_the_event_without_which_most_places_are_lost():
     allowed = lambda users, ends: fives.expand(len(users), -1)  # noqa: E731
     found = examples._listed(scorer, batch, allowed, titles, 12)
     assert found == [(4, "“item 1”: place 2 without it"), (6, "no single event")]
+
+
+@pytest.mark.parametrize("word", ["$1_000$ or $x_$", "</title></svg><script>alert(1)</script>"])
+def test_words_are_neither_formulas_nor_marks(word):
+    for chart in (
+        Bars({word: 1.0, "_other": 2.0}, word, word),
+        Intervals({word: (0.0, -1.0, 1.0)}, word),
+        Sides({"real": [1.0], word: [2.0]}, [word], word),
+        Curve([0.0], [1.0], (word, ""), word, [word]),
+        Points([0.0], [1.0], [0.5], [word], [word], word),
+    ):
+        picture = charts.svg(chart)
+        assert html.unescape(picture).count(word) >= 3
+        assert "<script" not in picture
+        assert picture.count("</svg>") == 1

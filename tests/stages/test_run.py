@@ -1,15 +1,13 @@
-"""A run from files to report: complete, resumable, the same twice; what it serves knows all."""
+"""A run from files to report: complete, resumable, the same twice, and nothing of bad input."""
 
 import shlex
 import time
 
-import numpy as np
 import pytest
 import torch
 from lightrec_testing.tiny import FAST
 
 from lightrec.__main__ import main
-from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION
 from lightrec.run import Run
 from lightrec.stages.run import command_of, run
 from tests.processes import SERVER
@@ -26,17 +24,6 @@ def test_every_stage_leaves_its_files_and_is_skipped_later(tiny_run, lightrec_ti
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition("] ")[2] for line in lines] == [f"{s}: up to date" for s in DEFAULT]
     assert (tiny_run / "metrics.json").read_bytes() == before
-
-
-def test_nothing_is_held_out_of_the_whole_log(tiny_run):
-    store = Run(tiny_run).data
-    whole = store.whole
-    assert {*np.asarray(store.parts).tolist()} >= {TRAIN, VALIDATION, TEST}
-    assert not np.isin(whole.parts, (VALIDATION, TEST, COLD)).any()
-    held_out = np.isin(store.parts, (VALIDATION, TEST))
-    assert (whole.parts[held_out] == TRAIN).all()
-    assert (whole.parts[np.asarray(store.parts) == CONTEXT] == CONTEXT).all()
-    assert whole.popularity().sum() == store.popularity().sum() + held_out.sum()
 
 
 def test_what_is_served_goes_on_from_what_was_judged_with_all_events(tiny_run):
@@ -67,3 +54,33 @@ def test_killed_in_every_stage_the_metrics_end_identical(tiny_run, lightrec_tiny
     assert not (out / "metrics.json").exists()
     assert main(command) == 0
     assert (out / "metrics.json").read_bytes() == (tiny_run / "metrics.json").read_bytes()
+
+
+GOOD = "user,item,time\n" + "".join(f"u{n % 3},i{n % 4},{1_700_000_000 + n}\n" for n in range(24))
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "message"),
+    [
+        ("user,item,time\na,x,soon\n", (), "column 'time': 'soon' is not a point in time"),
+        ("user,item\na,x\n", ("--data.k_core", "9"), "Nothing is left of the log's 1 events"),
+    ],
+)
+def test_nothing_is_left_of_a_refused_input(content, more, message, tmp_path, capsys):
+    log, out = tmp_path / "log.csv", tmp_path / "runs" / "mine"
+    line = ["run", "generic", "--log", str(log), "--out", str(out), "--until", "data"]
+    log.write_text(content)
+    assert main([*line, *more]) == 2
+    assert message in capsys.readouterr().err
+    assert contents(tmp_path) == {"log.csv"}
+    log.write_text(GOOD)
+    assert main([*line, "--data.k_core", "1"]) == 0
+    before = contents(out)
+    assert "data/meta.json" in before
+    log.write_text(content)
+    assert main([*line, *more]) == 2
+    assert contents(out) == before

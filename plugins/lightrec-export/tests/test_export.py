@@ -44,7 +44,7 @@ def whole_export(tiny_run, tmp_path_factory):
 
 
 @torch.no_grad()
-def test_an_export_scores_as_its_run_does(tiny_run, whole_export):
+def test_an_export_scores_as_its_run_does_and_says_what_it_is(tiny_run, whole_export):
     run, held = Run(tiny_run), Exported(whole_export)
     ranker, some = run.served.ranker, histories(run.data.num_items)
     scores = held.queries(some) @ held.table.T + held.bias
@@ -52,23 +52,6 @@ def test_an_export_scores_as_its_run_does(tiny_run, whole_export):
     nothing = held.queries(torch.zeros(2, 0, dtype=torch.int64))
     assert nothing.equal(torch.zeros(2, held.table.shape[1]))
     assert held.queries(some[:0]).shape == (0, held.table.shape[1])
-
-
-@torch.no_grad()
-def test_a_ranker_that_tells_kinds_apart_is_traced_for_any_number_of_histories(tmp_path):
-    ranker = Ranker(20, size=8, max_length=5, feedback_kinds=3, gaps=4).eval()
-    for table in (ranker.asked, ranker.feedback, ranker.gaps, ranker.bias):
-        torch.nn.init.normal_(table)
-    ranker.asks.fill_(2)  # the goal's kind
-    network = Towers(ranker).network
-    program = exporting.traced(network, torch.zeros(2, 3, dtype=torch.int64)).module()
-    some = histories(20)
-    traced = program(some) @ ranker.item_vectors().T + ranker.bias
-    torch.testing.assert_close(traced[:, 1:], ranker.scores(some)[:, 1:], atol=1e-4, rtol=0)
-
-
-def test_an_export_says_what_it_is(tiny_run, whole_export):
-    run, held = Run(tiny_run), Exported(whole_export)
     store = run.data
     assert held.catalog.equals(store.catalog)
     assert held.kinds == store.item_kinds
@@ -95,6 +78,19 @@ def test_an_export_says_what_it_is(tiny_run, whole_export):
     assert tried["top10"] > 0.99
     assert json.loads((whole_export / "receipt.json").read_text())["log"]["users"] == tiny.USERS
     assert held.about["what"] == "ranker"
+
+
+@torch.no_grad()
+def test_a_ranker_that_tells_kinds_apart_is_traced_for_any_number_of_histories(tmp_path):
+    ranker = Ranker(20, size=8, max_length=5, feedback_kinds=3, gaps=4).eval()
+    for table in (ranker.asked, ranker.feedback, ranker.gaps, ranker.bias):
+        torch.nn.init.normal_(table)
+    ranker.asks.fill_(2)  # the goal's kind
+    network = Towers(ranker).network
+    program = exporting.traced(network, torch.zeros(2, 3, dtype=torch.int64)).module()
+    some = histories(20)
+    traced = program(some) @ ranker.item_vectors().T + ranker.bias
+    torch.testing.assert_close(traced[:, 1:], ranker.scores(some)[:, 1:], atol=1e-4, rtol=0)
 
 
 def test_an_export_is_read_without_heavy_packages(whole_export):
