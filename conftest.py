@@ -14,9 +14,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from hypothesis import HealthCheck, settings
-from lightrec_testing import tiny
+from lightrec_testing import encoders, tiny
 
 from lightrec import plugins
+from tests.processes import run_python
 
 # How long an example takes says nothing of whether it is right, and the examples of a test write
 # the same files anew.
@@ -30,10 +31,11 @@ gc.set_threshold(10_000, 20, 50)
 
 
 @pytest.fixture(autouse=True)
-def alone() -> None:
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test draws without a generator, and hears, does not depend on the tests before it."""
     torch.manual_seed(0)
     plugins.warn.cache_clear()  # a process says each sentence once
+    monkeypatch.setattr(encoders, "run_python", run_python)  # which imports nothing again
 
 
 @pytest.fixture(scope="session")

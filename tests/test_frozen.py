@@ -9,7 +9,7 @@ from importlib import import_module
 
 import pytest
 from lightrec_lab.towers import GRU
-from lightrec_testing import encoders, plugin_checks
+from lightrec_testing import plugin_checks
 
 from lightrec import plugins
 from lightrec.__main__ import main
@@ -17,7 +17,6 @@ from lightrec.errors import warn
 from lightrec.simulators.rollout import ActingPolicy
 from tests.frozen import MENDS, texts
 from tests.installed import install
-from tests.processes import run_python
 
 REFUSED = {
     "clinic": [
@@ -47,7 +46,6 @@ def frozen(tmp_path, monkeypatch):
     def installed(name, mends):
         install(tmp_path, name, **texts(name, mends))
         monkeypatch.syspath_prepend(tmp_path)
-        monkeypatch.setattr(encoders, "run_python", run_python)
         plugins.installed.cache_clear()
         warn.cache_clear()
 

@@ -1,8 +1,12 @@
-"""The command line answers quickly and in whole sentences."""
+"""The command line answers quickly and in whole sentences, and the doctor tells no secret."""
+
+import json
+from importlib import metadata
 
 import pytest
 
 from lightrec.__main__ import main
+from lightrec.cli import doctor
 from tests.processes import alone
 
 SLOW = (
@@ -67,3 +71,18 @@ def test_numbers_beyond_64_bits_are_refused(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["recommend", "runs/none", "--user", "1", "-k", "1" + "0" * 30])
     assert "10000000000000000000… is too large a number" in capsys.readouterr().err
+
+
+def test_what_is_wrong_is_marked_and_no_secret_is_told(capsys, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_TOKEN", "secret-of-mine")
+    versions = metadata.version
+    monkeypatch.setattr(
+        doctor.metadata, "version", lambda name: "0.9" if name == "pluggy" else versions(name)
+    )
+    assert main(["doctor", "--json"]) == 2
+    printed = capsys.readouterr().out
+    assert "secret-of-mine" not in printed
+    (bad,) = [f for f in json.loads(printed) if f["name"] == "pluggy"]
+    assert bad["value"] == "0.9"
+    assert "pip install 'pluggy" in bad["mend"]

@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lightrec_testing import encoders
 
 from lightrec import plugins
 from lightrec.__main__ import main
 from lightrec.cli.plugins import KINDS
 from tests.installed import install
-from tests.processes import run_python
 
 BROKEN = (
     "The plugin lightrec-crash 1.0 cannot be loaded from lightrec_crash.hooks: "
@@ -78,7 +76,6 @@ def test_show_tells_of_a_part_and_its_arguments(capsys):
 def new(tmp_path, monkeypatch, capsys):
     """Writes a package board-games, and puts it on the path as pip would."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(encoders, "run_python", run_python)
 
     def write(*options):
         status, text = said(capsys, "new", "board-games", *options)

@@ -11,7 +11,6 @@ from lightrec_testing import (
     RewardChecks,
     SimulatorChecks,
     check_all,
-    encoders,
     parametrize_checks,
     plugin_checks,
     tiny,
@@ -28,7 +27,6 @@ from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.worlds.far import FarLaws
 from lightrec.users.choice_model import RecurrentChoice
 from lightrec.users.user_model import UserModel
-from tests.processes import run_python
 
 
 def of_the_package():
@@ -73,7 +71,6 @@ def combined_reward():
 def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIGHTREC_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(encoders, "run_python", run_python)
         # How well a world's people know what follows is none of the contract's business.
         patch.setitem(FarLaws.__init__.__kwdefaults__, "fit_steps", 20)
         yield

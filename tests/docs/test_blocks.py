@@ -13,7 +13,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
-from lightrec_testing import encoders
 
 from lightrec import plugins
 from lightrec.data.files import stamp, write_stamp
@@ -24,7 +23,6 @@ from lightrec.stages.stage import Stage
 from lightrec.stages.train import RecipeCLI
 from tests.docs.pages import PAGES, ROOT, Block, blocks, commands, lines, name
 from tests.docs.shell import Environment, Here
-from tests.processes import run_python
 
 FRONT = ROOT / "README.md"
 """Its Python makes a whole run of the demo; the tutorials run the same calls on less."""
@@ -63,10 +61,9 @@ def demo_run(tiny_run, tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch):
-    """Trainings of the pages' commands end after an epoch; another process has its imports."""
+    """Trainings of the pages' commands end after an epoch."""
     whole = RecipeCLI.instantiate_trainer
     monkeypatch.setattr(RecipeCLI, "instantiate_trainer", lambda cli: whole(cli, max_epochs=1))
-    monkeypatch.setattr(encoders, "run_python", run_python)
 
 
 @pytest.mark.slow

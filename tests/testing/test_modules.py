@@ -6,7 +6,7 @@ from zlib import crc32
 import numpy as np
 import pytest
 import torch
-from lightrec_testing import DoesNotApply, EncoderChecks, RewardChecks, encoders
+from lightrec_testing import DoesNotApply, EncoderChecks, RewardChecks
 from lightrec_testing.plugins import kind_of
 from torch import nn
 from torch.nn.functional import pad
@@ -15,7 +15,6 @@ from lightrec.encoders.base import Encoder
 from lightrec.keys import Key
 from lightrec.nn.towers import UserTower
 from lightrec.rewards.base import Reward, RewardContext
-from tests.processes import run_python
 
 PROCESS = "another process"
 
@@ -200,7 +199,6 @@ def test_what_differs_in_another_process(tmp_path, monkeypatch, failing):
     path = tmp_path / "hashed_encoder_of_a_test.py"
     path.write_text(textwrap.dedent(source))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(encoders, "run_python", run_python)
     from hashed_encoder_of_a_test import Hashed
 
     assert failing(EncoderChecks(Hashed)) == {PROCESS}
