@@ -37,7 +37,15 @@ def test_a_log_tells_what_was_shown_chosen_and_how_likely_it_was(tmp_path):
     assert events[Column.IMPRESSION].n_unique() == events.height
 
 
-def test_a_world_is_found_by_name_and_wrong_settings_are_told(tiny_world):
+HOOKS = """
+@hookimpl
+def lightrec_simulators():
+    return {"TinyWorld": "lightrec_testing.simulators:TinyWorld"}
+"""
+
+
+def test_a_world_is_found_by_name_and_wrong_settings_are_told(lightrec_plugins):
+    lightrec_plugins.add("tiny", HOOKS)
     on = simulations.simulation("TinyWorld", 10, 0, {"slate_size": 2})
     assert on.simulator.slate_size == 2
     assert {"random", "oracle"} <= {*on.policies}

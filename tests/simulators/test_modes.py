@@ -8,7 +8,6 @@ from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.simulators.session_env import SessionEnv
 from lightrec.simulators.user_model import UserModelSimulator
-from tests.simulators.dial import Dial
 from tests.simulators.tastes import fixed_tastes, starts_of
 
 in_mode = SessionEnv.in_mode
@@ -59,9 +58,19 @@ def test_nothing_is_shown_twice_and_what_is_left_is_used_up(make):
         assert (lengths == 6).all()  # six items, and then nothing is left to show
 
 
+class Dial(SessionEnv):
+    """Its actions are no slates; nobody plays in it."""
+
+    def first_state(self, rows, session):
+        raise NotImplementedError
+
+    def _step(self, tensordict):
+        raise NotImplementedError
+
+
 def test_what_is_impossible_is_told():
     with pytest.raises(RecipeError, match="no mode 'norepeats' of judging; give one of free"):
         in_mode(user_model(), "norepeats")
-    assert in_mode(Dial(2), "fixed").ending == "fixed"
+    assert in_mode(Dial(2, max_steps=3), "fixed").ending == "fixed"
     with pytest.raises(RecipeError, match="shows no items by their number"):
-        in_mode(Dial(2), "no-repeats")
+        in_mode(Dial(2, max_steps=3), "no-repeats")
