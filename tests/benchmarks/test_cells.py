@@ -1,10 +1,11 @@
-"""Every cell that ships: what it names is there, and its settings are those of its recipes."""
+"""Every cell and table that ships: what it names is there, by the settings of its recipes."""
 
 from pathlib import Path
 
 import pytest
 
-from benchmarks import logs, run
+from benchmarks import derived, logs, run, table
+from benchmarks.run import names
 from lightrec.__main__ import main
 from lightrec.cli.run import stages
 
@@ -56,3 +57,19 @@ def test_settings_are_those_of_the_recipes(name, monkeypatch, tmp_path):
     for words in lines(name):
         with pytest.raises(Planned):
             main(["run", *words])
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_declared_table_has_results(name):
+    for made in table.tables(name):
+        head, _, *rows = made.splitlines()
+        assert {row.count(" | ") for row in rows} == {head.count(" | ")}
+        assert any(character.isdigit() for character in rows[-1].partition(" | ")[2])
+
+
+def test_the_best_part_is_that_of_the_test_events():
+    test = {"blend": 0.3, "likelihood": 0.2, "ranker": 0.1, "EASE": 0.25}
+    metrics = {f"test/{name}/ndcg@10": value for name, value in test.items()}
+    metrics |= {f"test/blend-minus-EASE/ndcg@10{end}": 0.05 for end in ("", "/low", "/high")}
+    found = derived.best_part({"a log/seed-3": {"metrics": metrics}})["a log/seed-3"]
+    assert (found["best/part"], found["best/ndcg@10"], found["best/ahead"]) == ("EASE", 0.25, 0.05)

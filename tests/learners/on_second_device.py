@@ -5,26 +5,17 @@ To be imported in a process of its own, as :mod:`tests.second_device` is.
 
 import tempfile
 import traceback
-from functools import partial
 from pathlib import Path
 
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
-from lightrec_testing.simulators import TinyWorld
-from lightrec_testing.tiny import tiny_starts, tiny_user_model
-from lightrec_worlds.greed import Greed
-from lightrec_worlds.interest_evolution import InterestEvolution
-from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
-from lightrec_worlds.retention import Retention
 
 from lightrec.keys import Key
 from lightrec.learners.policy_stage import PolicyStage
 from lightrec.simulators.base import Simulator
-from lightrec.simulators.user_model import UserModelSimulator
 from lightrec.simulators.world import World
-from lightrec.simulators.worlds.far import Far, FarLaws
 from tests.learners import training
-from tests.learners.stages import make
+from tests.learners.stages import WORLDS, make
 from tests.second_device import DEVICE, SecondAccelerator, second_device
 
 
@@ -59,21 +50,6 @@ def walk(make_world):
         played, state = world.step_and_maybe_reset(state)
     for key, value in played.items(True, True):
         assert value.device == DEVICE, key
-
-
-LAWS = FarLaws(0, fit_users=32, fit_steps=20)
-WORLDS = {
-    "UserModelSimulator": lambda rows, device: UserModelSimulator(
-        tiny_user_model(), tiny_starts(), rows, device=device, max_steps=2
-    ),
-    "TinyWorld": TinyWorld,
-    "Far": partial(Far, laws=LAWS, max_steps=2),
-    "Greed": partial(Greed, slate_size=2, max_steps=2),
-    "Retention": partial(Retention, max_steps=2, horizon=4),
-    "InterestEvolution": partial(InterestEvolution, max_steps=2),
-    "LongTermSatisfaction": partial(LongTermSatisfaction, max_steps=2),
-    "Absorbing": partial(Greed, ending="absorbing", max_steps=2),
-}
 
 
 def look(folder, names):

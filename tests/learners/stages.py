@@ -14,6 +14,12 @@ from lightrec_lab.imitation import SQIL
 from lightrec_lab.replay import ReplayPolicyModule
 from lightrec_lab.towers import GRU, MeanPooling
 from lightrec_rewards.limits import ConstrainedReward, NewItems
+from lightrec_testing.simulators import TinyWorld
+from lightrec_testing.tiny import tiny_starts, tiny_user_model
+from lightrec_worlds.greed import Greed
+from lightrec_worlds.interest_evolution import InterestEvolution
+from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
+from lightrec_worlds.retention import Retention
 from lightrec_worlds.tower import TowerPolicy
 from lightrec_worlds.world_data import WorldData
 
@@ -24,6 +30,8 @@ from lightrec.ranking.losses import SampledSoftmaxLoss
 from lightrec.ranking.module import RankingModule
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.rewards.accepted import SurplusReward
+from lightrec.simulators.user_model import UserModelSimulator
+from lightrec.simulators.worlds.far import Far, FarLaws
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice
 from lightrec.users.irl import MaxEnt
@@ -95,6 +103,21 @@ STAGES = {
     **{f"imitation {kind.__name__}": (imitation, {"kind": kind}) for kind in (GAIL, AIRL, SQIL)},
 }
 """By name: what makes module and data of a folder, and the settings that it takes."""
+WORLDS = {
+    "UserModelSimulator": lambda rows, device: UserModelSimulator(
+        tiny_user_model(), tiny_starts(), rows, device=device, max_steps=2
+    ),
+    "TinyWorld": TinyWorld,
+    "Far": lambda rows, device: Far(
+        rows, laws=FarLaws(0, fit_users=32, fit_steps=20), device=device, max_steps=2
+    ),
+    "Greed": partial(Greed, slate_size=2, max_steps=2),
+    "Retention": partial(Retention, max_steps=2, horizon=4),
+    "InterestEvolution": partial(InterestEvolution, max_steps=2),
+    "LongTermSatisfaction": partial(LongTermSatisfaction, max_steps=2),
+    "Absorbing": partial(Greed, ending="absorbing", max_steps=2),
+}
+"""What makes sessions of a world or a user model side by side, on a device."""
 FAMILIES = ("ranking softmax", "choice pooled", "policy ppo", "offline iql", "replay dqn")
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightrec_testing import LearnerChecks, parametrize_checks
 
-from tests.learners.stages import FAMILIES, STAGES, make
+from tests.learners.stages import FAMILIES, STAGES, WORLDS, make
 from tests.learners.training import FIRST, OFFLINE, ON_POLICY, REPLAY, one_a_family, resumed, train
 from tests.processes import apart
 
@@ -19,12 +19,6 @@ LEARNERS = {n: k for n, k in LEARNERS.items() if not k.__module__.startswith("li
 @parametrize_checks(*(LearnerChecks(kind, name) for name, kind in LEARNERS.items()))
 def test_contract(check):
     check()
-
-
-WORLDS = [
-    "UserModelSimulator", "TinyWorld", "Far", "Greed", "Retention", "InterestEvolution",
-    "LongTermSatisfaction", "Absorbing",
-]  # fmt: skip
 
 
 def fitted(name, folder, accelerator="cpu", **settings):

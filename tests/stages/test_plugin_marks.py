@@ -25,16 +25,6 @@ lightrec_domains = gives({"calm": "mine.evaluators:Domain"})
 """
 
 
-@pytest.fixture
-def package(lightrec_plugins):
-    folder = lightrec_plugins.folder / "mine"
-    (folder / "deep").mkdir(parents=True)
-    for name, text in FILES.items():
-        (folder / name).write_text(text)
-    lightrec_plugins.add("mine", HOOKS)
-    return folder
-
-
 POLICY = "{'data': {'init_args': {'reward': 'Calm', 'data': 'runs/calm/data'}}}"
 EVALUATE = "{'evaluators': [{'class_path': 'mine.evaluators.Calmness'}]}"
 
@@ -50,7 +40,14 @@ EVALUATE = "{'evaluators': [{'class_path': 'mine.evaluators.Calmness'}]}"
         ("{} ['--evaluators+=Calmness']", False, {"evaluators.py"}),
     ],
 )
-def test_only_what_a_stage_names_and_that_imports_counts(package, settings, readers, depends):
+def test_only_what_a_stage_names_and_that_imports_counts(
+    lightrec_plugins, settings, readers, depends
+):
+    package = lightrec_plugins.folder / "mine"
+    (package / "deep").mkdir(parents=True)
+    for name, text in FILES.items():
+        (package / name).write_text(text)
+    lightrec_plugins.add("mine", HOOKS)
     before = plugin_marks(settings, readers)
     assert set(before) <= {"mine"}
     changing = set()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 from lightrec_gym.environments import SimulatorEnv
 from lightrec_gym.games import DiscreteGymnasium
@@ -82,13 +83,6 @@ class Bell(gymnasium.Env):
     action_space = spaces.Discrete(3, start=4)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _registered():
-    gymnasium.register("Bell-v0", Bell)
-    yield
-    del gymnasium.registry["Bell-v0"]
-
-
 def test_games_are_those_of_gymnasium_stepped_by_hand():
     """A pole that is balanced for 20 steps is cut there; one that is pushed falls, and lies."""
     limit = {"max_episode_steps": 20}
@@ -119,7 +113,8 @@ def test_games_are_those_of_gymnasium_stepped_by_hand():
     assert over[1][1:] == (True, False)
 
 
-def test_what_is_no_game_of_items_is_refused():
+def test_what_is_no_game_of_items_is_refused(monkeypatch):
+    monkeypatch.setitem(gymnasium.registry, "Bell-v0", EnvSpec("Bell-v0", Bell))
     for name, scale, message in (
         ("CartPole-v77", None, "knows no environment 'CartPole-v77'"),
         ("Pendulum-v1", None, "which are no items"),

@@ -1,7 +1,8 @@
-"""The search for the best settings: the same twice and after a stop, and blind to the test part."""
+"""Spaces and searches: the same twice and after a stop, and blind to the test part."""
 
 import io
 import json
+import re
 import shutil
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -13,10 +14,12 @@ import yaml
 from lightrec_testing import tiny
 from lightrec_tune import search as tune
 from lightrec_tune.space import held, parse_space
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from lightrec.__main__ import main
 from lightrec.cli.fit import stage_of
 from lightrec.data.store import TEST
+from lightrec.errors import DataError
 from lightrec.ranking import sequence_data
 from lightrec.stages import train as training
 from lightrec.stages.train import ParsedRecipe
@@ -215,3 +218,36 @@ def test_the_default_space_can_be_printed_and_fits_every_encoder(capsys):
         space = parse_space(capsys.readouterr().out, "printed")
         parsed = ParsedRecipe(stage_of("tune", [], [recipe]))
         assert all(held(choice, parsed.config.get(n)) is not None for n, choice in space.items())
+
+
+def test_ranges_and_choices_of_any_kind():
+    space = parse_space(
+        """
+        model.init_args.learning_rate: {low: 1e-4, high: 1e-2, log: true}
+        model.init_args.dropout: {low: 0, high: .5}
+        model.init_args.layers: {low: 1, high: 5, step: 2}
+        model.init_args.start: [random, cooccurrence]
+        trainer.callbacks: [null, [{class_path: EarlyStopping}]]
+        """,
+        "here",
+    )
+    assert list(space.values()) == [
+        FloatDistribution(1e-4, 1e-2, log=True),
+        FloatDistribution(0.0, 0.5),
+        IntDistribution(1, 5, step=2),
+        CategoricalDistribution(("random", "cooccurrence")),
+        CategoricalDistribution(("null", '[{"class_path": "EarlyStopping"}]')),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ("{low: 1}", "Expected a range such as {low: 0.1, high: 0.5}"),
+        ("{low: 1, high: .nan}", "Expected a number, not nan"),
+        ("[1]", "two or more different choices"),
+    ],
+)
+def test_what_is_no_range_and_no_choice_is_refused(values, sentence):
+    with pytest.raises(DataError, match=f"^space.yaml: model.size: .*{re.escape(sentence)}"):
+        parse_space(f"model.size: {values}", "space.yaml")
