@@ -109,10 +109,20 @@ class PartChecks(Checks, ABC):
         """Copy an input."""
         return copy.deepcopy(example)
 
+    def _learned(self, part: Any, example: Any) -> dict[str, Tensor]:
+        """Name the tensors that gradients must reach."""
+        named = part.named_parameters() if isinstance(part, nn.Module) else ()
+        return {name: value for name, value in named if value.requires_grad and value.numel()}
+
     def standard(self, part: Any = None) -> Any:
         """Make the standard input, the same each time."""
         with seeded():
             return self._input(part)
+
+    def fresh(self) -> tuple[Any, Any]:
+        """A fresh part, and the standard input for it."""
+        part = self._ready()
+        return part, self.standard(part)
 
     def output(self, part: Any, example: Any = None, seed: int = SEED) -> Any:
         """Call a part, with the standard input unless another is given, under a seed."""
@@ -207,11 +217,6 @@ class BatchChecks(PartChecks):
         """Count the numbers that may not be in an output."""
         return int((~output.isfinite()).sum())
 
-    def _learned(self, part: Any, example: Any) -> dict[str, Tensor]:
-        """Name the tensors that the output's gradient must reach."""
-        named = part.named_parameters() if isinstance(part, nn.Module) else ()
-        return {name: value for name, value in named if value.requires_grad and value.numel()}
-
     def _differentiable(self, part: Any, example: Any) -> Any:
         """The output through which a part is trained."""
         return self.output(part, example)
@@ -243,8 +248,7 @@ class BatchChecks(PartChecks):
     def rows_apart(self) -> Faults:
         """The {inputs} have the same {outputs} alone, next to others, in any order, and twice."""
         self.must_be_steady(drawn=True)
-        part = self._ready()
-        batch = self.standard(part)
+        part, batch = self.fresh()
         whole, rows = leaves(self.output(part, batch)), range(len(batch))
         for places in (*([row] for row in rows), [*reversed(rows), 1, 1]):
             some = [batch[i] for i in places] if isinstance(batch, list) else batch[places]
@@ -260,22 +264,21 @@ class BatchChecks(PartChecks):
         """The {outputs} are finite on every device that there is, in float32 and in bfloat16; all
         that they need moves there with the part.
         """
-        part = self._ready()
+        part, batch = self.fresh()
         if not isinstance(part, nn.Module):
             raise DoesNotApply("It is no torch.nn.Module, which devices are for.")
+        moves = hasattr(batch, "to")
         for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
             for mixed in (False, True):
-                batch, expected = self.standard(part), "cpu"
-                if hasattr(batch, "to"):
-                    batch, expected = batch.to(device), device
+                batch, expected = self.standard(part), device if moves else "cpu"
+                batch = batch.to(device) if moves else batch
                 with torch.autocast(device, torch.bfloat16, enabled=mixed):
                     output = self.output(part.to(device), batch)
                 if output.device.type != expected or self._not_finite(output):
                     how = "under bfloat16 autocast" if mixed else "in float32"
                     yield f"For {self.inputs} on {device}, {how}, they are {described(output)}."
-        batch = self.standard(part)
         try:  # a device on which nothing is computed stands for those that are not here
-            stays = hasattr(batch, "to") and self.output(part.to("meta"), batch.to("meta")).is_cpu
+            stays = moves and self.output(part.to("meta"), self.standard().to("meta")).is_cpu
         except Exception as error:  # much cannot be done without numbers
             stays = "expected" in str(error) and "device" in str(error)
         if stays:
@@ -289,8 +292,7 @@ class BatchChecks(PartChecks):
         """The gradient of the {outputs} reaches all that is trained; where nothing is, there is
         no graph.
         """
-        part = self._ready()
-        batch = self.standard(part)
+        part, batch = self.fresh()
         learned = self._learned(part, batch)
         with torch.enable_grad():
             output = self._differentiable(part, batch)
@@ -304,7 +306,16 @@ class BatchChecks(PartChecks):
 
 
 class HistoryChecks(BatchChecks):
-    """The checks of a part that reads histories."""
+    """The checks of a part that reads histories, and by default gives a number for each item."""
+
+    def _input(self, part: Any) -> Any:
+        from tensordict import TensorDict  # it takes long to import, and most kinds do without
+
+        return TensorDict({Key.HISTORY: drawn_histories(part.num_items)}, [6])
+
+    def _odd(self, part: Any) -> Mapping[str, Any]:
+        state = self.standard(part)
+        return {"empty histories": state.set(Key.HISTORY, 0 * state[Key.HISTORY])}
 
     def _declared(self, part: Any, example: Any) -> tuple[tuple[int, ...], object]:
         return (len(example), part.num_items + 1), torch.float32
@@ -317,8 +328,7 @@ class HistoryChecks(BatchChecks):
         """Neither more padding on the left of the history changes the {outputs}, nor what stands
         before its last `history_length` steps.
         """
-        part = self._ready()
-        state = self.standard(part)
+        part, state = self.fresh()
         history = state[Key.HISTORY]
         yield from self.differing(None, state.clone().set(Key.HISTORY, pad(history, (5, 0))))
         if length := getattr(part, "history_length", None):
@@ -331,6 +341,11 @@ def drawn_histories(num_items: int) -> Tensor:
     """Draw histories (6, 8) int64 of eight items and fewer, the last of none."""
     history = torch.randint(1, num_items + 1, (6, 8))
     return history * (torch.arange(8) >= torch.tensor([0, 1, 2, 3, 4, 8]).unsqueeze(1))
+
+
+def of_items(scores: Tensor) -> Tensor:
+    """Scores (B, N + 1) without what stands in the column of padding, which says nothing."""
+    return pad(scores[:, 1:], (1, 0))
 
 
 def importable(cls: type) -> bool:

@@ -27,6 +27,7 @@ from lightrec_testing.invariants import (
     described,
     differences,
     drawn_histories,
+    of_items,
     seeded,
 )
 
@@ -42,10 +43,6 @@ class LearningChecks(PartChecks):
     def _losses(self, part: Any, example: Any) -> dict[str, Tensor]:
         """The losses by name."""
         return {"the loss": self._call(part, example)}
-
-    def _learned(self, part: Any, example: Any) -> dict[str, Tensor]:
-        """Name the tensors of which gradients must reach some."""
-        return {name: value for name, value in part.named_parameters() if value.requires_grad}
 
     def _alike(self, part: Any) -> Alike:
         """What is changed, and part and input after it, none of which may change the losses."""
@@ -86,8 +83,7 @@ class LearningChecks(PartChecks):
     )
     def output_as_declared(self) -> Faults:
         """Each of the {outputs} is one finite number, and nearly the same in bfloat16."""
-        part = self._ready()
-        example = self.standard(part)
+        part, example = self.fresh()
         whole, mixed = (self.losses(part, example, mixed) for mixed in (False, True))
         if not whole:
             yield "There are none."
@@ -114,10 +110,10 @@ class LearningChecks(PartChecks):
     )
     def alike(self) -> Faults:
         """The {outputs} are the same where nothing has changed that they may look at."""
-        part = self._ready()
-        expected = self.losses(part, self.standard(part))
-        for what, other, example in self._alike(part):
-            for fault in differences(expected, self.losses(other, example)):
+        part, example = self.fresh()
+        expected = self.losses(part, example)
+        for what, other, changed in self._alike(part):
+            for fault in differences(expected, self.losses(other, changed)):
                 yield f"With {what}: {fault}"
 
     @promise("Draw from torch's global generator alone, and keep no state in the class.")
@@ -194,8 +190,7 @@ class LossChecks(LearningChecks):
     @promise("Mask the scores of what `seen(rows)` gives, and column 0, before they are summed.")
     def seen_items(self) -> Faults:
         """What a row has seen, and padding, is no negative: no gradient moves it."""
-        part = self._ready()
-        slopes = self.slopes(part, self.standard(part))
+        slopes = self.slopes(*self.fresh())
         for item in (PADDING, *self.SEEN):
             if slopes["vectors"][item].any() or slopes["biases"][item]:
                 yield f"Every row has seen item {item}, and its vector or bias has a gradient."
@@ -203,7 +198,7 @@ class LossChecks(LearningChecks):
     @promise("Look at the sign: the loss falls as the target's score rises above the others'.")
     def better_ranked(self) -> Faults:
         """Predictions that rank their targets first cost less than those that rank them last."""
-        part, whole = self._ready(), self.standard()
+        part, whole = self.fresh()
         states = whole["vectors"][whole["target"]]
         first, last = (self.output(part, whole | {"states": by * states}) for by in (6.0, -6.0))
         if not first < last:
@@ -250,18 +245,17 @@ class ItemModelChecks(HistoryChecks):
 
     def _call(self, part: ItemModel, state: TensorDict) -> Tensor:
         details = dict(state.items())
-        scores = part.scores(state[Key.HISTORY], state.get(Key.USER, None), details=details)
-        return scores.index_fill(1, torch.tensor([PADDING], device=scores.device), 0)
+        users = state.get(Key.USER, None)
+        return of_items(part.scores(state[Key.HISTORY], users, details=details))
 
     def _declared(self, part: ItemModel, state: TensorDict) -> tuple[tuple[int, ...], torch.dtype]:
         return (len(state), self.evidence().num_items + 1), torch.float32
 
     def _odd(self, part: ItemModel) -> dict[str, TensorDict]:
-        whole, empty, told = (self.standard(part) for _ in range(3))
-        empty[Key.HISTORY] = 0 * empty[Key.HISTORY]
+        whole, told = self.standard(part), self.standard(part)
         told[Key.FEEDBACK] = told[Key.GAP] = (whole[Key.HISTORY] > PADDING).long()
-        unknown = {"empty histories": empty, "people who are not known": whole.exclude(Key.USER)}
-        return {**unknown, "events whose kind and gap are known": told}
+        known = {"events whose kind and gap are known": told}
+        return {**super()._odd(part), **known, "people who are not known": whole.exclude(Key.USER)}
 
     @promise("Draw from a generator that is made from a seed, or from torch's global one.")
     def fitted_alike(self) -> Faults:
@@ -324,18 +318,14 @@ class ChoiceModelChecks(HistoryChecks):
         nn.init.normal_(model.bias)
         return model.requires_grad_(False)
 
-    def _input(self, part: ChoiceModel) -> TensorDict:
-        return TensorDict({Key.HISTORY: drawn_histories(part.num_items)}, [6])
-
     def _call(self, part: ChoiceModel, state: TensorDict) -> Tensor:
-        utilities = part.utilities(part.state(state[Key.HISTORY]))
-        return utilities.index_fill(1, torch.tensor([PADDING], device=utilities.device), 0)
+        return of_items(part.utilities(part.state(state[Key.HISTORY])))
 
     @promise("Give from `after` what `state` gives of the history with the item at its end.")
     def after_a_choice(self) -> Faults:
         """The state after an item, or after nothing, is that of the history that ends with it."""
-        part = self._ready()
-        history = self.standard(part)[Key.HISTORY]
+        part, start = self.fresh()
+        history = start[Key.HISTORY]
         ends = torch.tensor([1, 5, part.num_items + 1]).expand(len(history), -1)
         states = part.after(history, ends)
         for place, end in enumerate(ends.split(1, 1)):
@@ -348,8 +338,8 @@ class ChoiceModelChecks(HistoryChecks):
         """The items of a set have the utilities that they have among all, padding none, and the
         probabilities of all of a set and of nothing sum to 1.
         """
-        part = self._ready()
-        history = self.standard(part)[Key.HISTORY]
+        part, start = self.fresh()
+        history = start[Key.HISTORY]
         items = torch.tensor([3, 1, 7, PADDING]).expand(len(history), -1)
         state = part.state(history)
         every, some = part.utilities(state), part.utilities(state, items)

@@ -19,7 +19,7 @@ from lightrec_testing.invariants import (
     TOLERANCE,
     HistoryChecks,
     differences,
-    drawn_histories,
+    of_items,
     seeded,
 )
 from lightrec_testing.simulators import TinyWorld
@@ -72,10 +72,9 @@ class PolicyChecks(HistoryChecks):
         return part.scores_in(dict(state.exclude(Key.MASK).items()))
 
     def _odd(self, part: Policy) -> dict[str, TensorDictBase]:
-        empty, declined = self.standard(part), self.standard(part)
-        empty[Key.HISTORY] = 0 * empty[Key.HISTORY]
+        declined = self.standard(part)
         declined[Key.HISTORY][:, -2] = part.num_items + 1
-        return {"empty histories": empty, "declined slates (N + 1) in histories": declined}
+        return {**super()._odd(part), "declined slates (N + 1) in histories": declined}
 
     def _not_finite(self, output: Tensor) -> int:
         # Minus infinity is a score, and that of column 0; whoever is shown nothing has no score.
@@ -91,9 +90,9 @@ class PolicyChecks(HistoryChecks):
     @promise("Give `distribution` logits, and leave what may not be shown to the state's mask.")
     def probabilities(self) -> Faults:
         """In every state the probabilities of all items, and of all ordered pairs, add up to 1."""
-        policy = self._ready()
+        policy, whole = self.fresh()
         items = torch.arange(1, policy.num_items + 1).unsqueeze(1)
-        for slates, state in ((items, self.standard(policy)), (PAIRS, self.few(policy, ROWS))):
+        for slates, state in ((items, whole), (PAIRS, self.few(policy, ROWS))):
             law = policy.distribution(state, slates.shape[1])
             total = law.log_prob(slates.unsqueeze(1).expand(-1, ROWS, -1)).exp().sum(0)
             if not ((total - 1).abs() <= TOLERANCE).all():
@@ -104,8 +103,7 @@ class PolicyChecks(HistoryChecks):
         """A slate holds distinct items of the mask, and 0 in the last places where nothing is
         left.
         """
-        policy = self._ready()
-        state = self.standard(policy)
+        policy, state = self.fresh()
         state[Key.MASK][:2] = False
         state[Key.MASK][1, 2] = True
         for deterministic in (True, False):
@@ -182,10 +180,9 @@ class PolicyChecks(HistoryChecks):
         """Critics read a row of `feature_size` finite float32 numbers for each session, the same
         in a batch and alone.
         """
-        policy = self._ready()
+        policy, state = self.fresh()
         if not isinstance(policy, LearnedPolicy):
             raise DoesNotApply("It is no LearnedPolicy, so that no critic reads features of it.")
-        state = self.standard(policy)
         rows = policy.session_features(state.clone())
         if rows.shape != (ROWS, policy.feature_size) or rows.dtype != torch.float32:
             yield f"They are {tuple(rows.shape)} {rows.dtype}, not {(ROWS, policy.feature_size)}."
@@ -214,15 +211,8 @@ class RankerChecks(HistoryChecks):
             raise NotChecked(f"The kit's run is not enough for it: {error}") from error
         return ranker.eval().requires_grad_(False)
 
-    def _input(self, part: Policy) -> TensorDict:
-        return TensorDict({Key.HISTORY: drawn_histories(part.num_items)}, [ROWS])
-
     def _call(self, part: Policy, state: TensorDictBase) -> Tensor:
-        scores = part.scores(state[Key.HISTORY], torch.arange(len(state)))
-        return scores.index_fill(1, torch.tensor([PADDING]), 0)
-
-    def _odd(self, part: Policy) -> dict[str, TensorDictBase]:
-        return {"empty histories": self.standard(part).apply(torch.zeros_like)}
+        return of_items(part.scores(state[Key.HISTORY], torch.arange(len(state))))
 
 
 class PolicyMakerChecks(PolicyChecks):
