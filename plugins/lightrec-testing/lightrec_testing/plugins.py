@@ -5,7 +5,7 @@ Nothing heavy is imported here: to check one part takes what this part needs and
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
@@ -43,35 +43,8 @@ KINDS: Final = {
 OF_SLOTS: Final = {COMMANDS: "stages:CommandChecks", "rankers": "policies:RankerChecks"}
 """Contracts that parts of a slot keep, whatever they are derived from."""
 
-
 OF_LOGS: Final = {"context": "kit_context", "evidence": "kit_evidence"}
 """Functions of the kit that make of a domain's log what parts of the same package are tried on."""
-
-
-def _made(path: str) -> Callable[..., Any]:
-    """A maker of ``module:name``, or of ``tiny:name`` of the kit, imported when it is called."""
-    module, _, name = path.replace("tiny:", "lightrec_testing.tiny:").partition(":")
-
-    def make(*arguments: Any) -> Any:
-        thing = getattr(import_module(module), name)
-        return thing(*arguments) if callable(thing) else thing
-
-    return make
-
-
-SUPPLIES: dict[str, Callable[[], Any]] = {
-    "num_items": _made("tiny:NUM_ITEMS"),
-    "vector_size": _made("tiny:VECTOR_SIZE"),
-    "history_length": _made("tiny:HISTORY_LENGTH"),
-    "batch_size": lambda: 4,
-    "user_model": _made("tiny:tiny_user_model"),
-    "starts": _made("tiny:tiny_starts"),
-    "ranker": _made("tiny:tiny_ranker"),
-    "policy": lambda: _made("lightrec.policies.baselines:GreedyRankerPolicy")(SUPPLIES["ranker"]()),
-    "reward": _made("lightrec.rewards.accepted:EngagementReward"),
-    "parts": lambda: [SUPPLIES["reward"]() for _ in range(2)],
-}
-"""Arguments that the kit gives to constructors, by the names of their required arguments."""
 
 
 def plugin_checks(name: str, part: str | None = None) -> list[Check]:
@@ -232,23 +205,25 @@ def kind_of(cls: Any, slot: str = "") -> Any:
 
 def _contract(part: Part, package: Package) -> list[Check]:
     """The checks of a part's kind, as far as the kit can build the part."""
+    from lightrec_testing import tiny  # heavy, and none but classes need it
+
     cls = part.load()
     if (kind := kind_of(cls, part.slot)) is None:
         kinds = " and ".join(base.__name__ for base in cls.__mro__[1:-1][:1]) or part.slot
         return [_unchecked(part, f"The kit has no checks for its kind, {kinds}: test it yourself.")]
-    required = [a.name for a in _arguments(cls) if a.default is a.empty]
-    if part.slot in OF_SLOTS:  # whose checks build the part by another way than its constructor
-        required = []
+    # The checks of some slots build the part by another way than its constructor.
+    required = [] if part.slot in OF_SLOTS else _required(cls)
     required = [name for name in required if name not in kind.passes]
-    make = partial(_build, cls, required) if required else cls
+    supplies = tiny.supplies() if required else {}
+    make = partial(_build, cls, {n: supplies.get(n) for n in required}) if required else cls
     arguments: dict[str, Any] = {"make": make, "part": part.name}
-    lacking = [name for name in required if name not in SUPPLIES]
-    own = [a.name for a in _arguments(kind) if a.default is a.empty]
+    lacking = [name for name in required if name not in supplies]
+    own = _required(kind)
     if kind.sample and "sample" in vars(cls):  # that of a base class is in another format
-        arguments[kind.sample] = partial(_sample, cls, part.name)
+        arguments[kind.sample] = partial(tiny.kit_sample, cls)
     elif kind.sample in OF_LOGS:
         # A package's domain makes up a log with the attributes that the package's parts read.
-        arguments[kind.sample] = partial(_made(f"tiny:{OF_LOGS[kind.sample]}"), _domain(package))
+        arguments[kind.sample] = partial(getattr(tiny, OF_LOGS[kind.sample]), _domain(package))
     elif kind.sample == "make":
         arguments, lacking = {}, []
     if lacking := [*lacking, *(name for name in own if name not in arguments)]:
@@ -281,18 +256,15 @@ def _unchecked(part: Part, why: str) -> Check:
     return Check(part.name, "contract", run)
 
 
-def _sample(cls: Any, name: str) -> Any:
-    from lightrec_testing.tiny import kit_folder
-
-    with kit_folder(name) as folder:
-        return cls.sample(folder)
-
-
-def _build(cls: type, required: list[str], *passed: Any) -> Any:
-    arguments = {name: SUPPLIES[name]() for name in required}
+def _build(cls: type, supplies: dict[str, Any], *passed: Any) -> Any:
+    arguments = {name: make() for name, make in supplies.items()}
     if passed and "batch_size" in arguments:
         return cls(**arguments | {"batch_size": passed[0]})
     return cls(*passed, **arguments)
+
+
+def _required(cls: type) -> list[str]:
+    return [argument.name for argument in _arguments(cls) if argument.default is argument.empty]
 
 
 def _arguments(cls: type) -> list[inspect.Parameter]:

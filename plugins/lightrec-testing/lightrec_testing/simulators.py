@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-import polars as pl
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
@@ -12,11 +11,12 @@ from torchrl import logger
 from torchrl.envs.utils import check_env_specs
 
 from lightrec.data.catalog import Catalog
-from lightrec.keys import PADDING, Column, Key
+from lightrec.keys import PADDING, Key
 from lightrec.rewards.base import Reward
 from lightrec.simulators import noise
 from lightrec.simulators.base import Response, Simulator, State
 from lightrec.simulators.rollout import play
+from lightrec.simulators.session_env import ENDS
 from lightrec.simulators.world import Scored, World
 from lightrec_testing.contract import ContractError, DoesNotApply, Faults, promise
 from lightrec_testing.invariants import TOLERANCE, BatchChecks, described, differences
@@ -78,8 +78,7 @@ class SimulatorChecks(BatchChecks):
         finally:
             logger.setLevel(level)
         for name, part in self.played["next"].items(True, True):
-            if part.is_floating_point() and not part.isfinite().all():
-                bad = int((~part.isfinite()).sum())
+            if bad := int((~part.isfinite()).sum()):
                 yield f"{bad} of {part.numel()} numbers of {name} are not finite."
 
     @promise(
@@ -171,23 +170,20 @@ class SimulatorChecks(BatchChecks):
         steps = self.played.exclude("next").unbind(1)
         for state in (*steps[:4], steps[-1]):
             slate = state[Key.ACTION]
-            yield from self.wrong(simulator.respond(state.clone(), slate), slate)
-
-    def wrong(self, response: Response, slate: Tensor) -> Faults:
-        """Yield what is wrong with the answer to a slate."""
-        for name, dtype in (("taken", torch.bool), ("value", torch.float32)):
-            given = getattr(response, name)
-            if given.shape != slate.shape or given.dtype != dtype:
-                yield f"`{name}` is {described(given)}, not {tuple(slate.shape)} {dtype}."
-        if (response.value.masked_fill(response.taken, 0) != 0).any():
-            yield "`value` is not 0 where nothing was taken."
-        leave = response.leave
-        if leave.shape != (ROWS,) or not ((leave >= 0) & (leave <= 1)).all():
-            yield f"`leave` is {described(leave)}, from {leave.min():.3g} to {leave.max():.3g}."
-        if response.outcomes is not None:
-            chance = response.outcomes.probability
-            if (chance < 0).any() or ((chance.sum(1) - 1).abs() > TOLERANCE).any():
-                yield f"The probabilities add up to {chance.sum(1).tolist()}."
+            response = simulator.respond(state.clone(), slate)
+            for name, dtype in (("taken", torch.bool), ("value", torch.float32)):
+                given = getattr(response, name)
+                if given.shape != slate.shape or given.dtype != dtype:
+                    yield f"`{name}` is {described(given)}, not {tuple(slate.shape)} {dtype}."
+            if (response.value.masked_fill(response.taken, 0) != 0).any():
+                yield "`value` is not 0 where nothing was taken."
+            leave = response.leave
+            if leave.shape != (ROWS,) or not ((leave >= 0) & (leave <= 1)).all():
+                yield f"`leave` is {described(leave)}, from {leave.min():.3g} to {leave.max():.3g}."
+            if response.outcomes is not None:
+                chance = response.outcomes.probability
+                if (chance < 0).any() or ((chance.sum(1) - 1).abs() > TOLERANCE).any():
+                    yield f"The probabilities add up to {chance.sum(1).tolist()}."
 
     @promise("Leave counts to the base class, and change histories in `remember` only.")
     def bookkeeping(self) -> Faults:
@@ -197,7 +193,7 @@ class SimulatorChecks(BatchChecks):
         """
         names = (Key.STEP, Key.ACCEPTED, Key.ACCEPTED_TOTAL, Key.TAKEN)
         first = self.make(ROWS).reset()
-        if begun := [n for n in (*names, "done", "terminated", "truncated") if first[n].any()]:
+        if begun := [name for name in (*names, *ENDS) if first[name].any()]:
             yield f"After a reset these are not 0: {', '.join(begun)}."
         now, after = self.played, self.played["next"]
         slate, taken = now[Key.ACTION], after[Key.TAKEN]
@@ -225,8 +221,7 @@ class SimulatorChecks(BatchChecks):
         staying = self.make(ROWS)
         staying.ending = "fixed"
         for steps in (self.played, rollout(staying, staying.max_steps)):
-            names = ("done", "terminated", "truncated")
-            done, left, cut = (steps["next", name] for name in names)
+            done, left, cut = (steps["next", name] for name in ENDS)
             if (left & cut).any() or not torch.equal(done, left | cut):
                 yield "A step is both, or `done` is not their union."
             anything = (steps["next", self.choices] > 0).any(-1, keepdim=True)
@@ -411,5 +406,5 @@ class TinyWorld(World):
         return torch.zeros(len(state), self.offer_size or self.num_items + 1, device=self.device)
 
     def catalog(self) -> Catalog:
-        """Twelve items with nothing but a name."""
-        return Catalog(pl.DataFrame({Column.ITEM: [f"item-{i}" for i in range(1, 13)]}))
+        """Twelve items with nothing but their numbers as names."""
+        return Simulator.catalog(self)

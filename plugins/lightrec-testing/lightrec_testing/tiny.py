@@ -10,7 +10,7 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -23,12 +23,13 @@ import torch
 from lightrec import plugins
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain
-from lightrec.data.files import cache_folder
+from lightrec.data.files import appearing, cache_folder
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import find_reader
 from lightrec.data.store import EventStore
 from lightrec.keys import Column
+from lightrec.ranking.item_models.base import Evidence
 from lightrec.ranking.ranker import Ranker
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
@@ -36,7 +37,6 @@ from lightrec.users.user_model import UserModel
 from lightrec_testing.invariants import seeded
 
 if TYPE_CHECKING:
-    from lightrec.ranking.item_models.base import Evidence
     from lightrec.rewards.base import RewardContext
     from lightrec.simulators.user_model import LogStarts
     from lightrec.users.choice_data import ChoiceData
@@ -210,10 +210,8 @@ def kit_context(domain: type[Domain] | None = None) -> "RewardContext":
     return RewardContext(tiny_user_model(members=2, whole=True), store)
 
 
-def kit_evidence(domain: type[Domain] | None = None) -> "Evidence":
+def kit_evidence(domain: type[Domain] | None = None) -> Evidence:
     """Make what item models are fitted to: the events of the kit's store, with made-up vectors."""
-    from lightrec.ranking.item_models.base import Evidence
-
     store = kit_store(domain)  # type: ignore[arg-type]
     with seeded(0):
         vectors = torch.randn(store.num_items + 1, VECTOR_SIZE)
@@ -264,11 +262,8 @@ def kit_run() -> Path:
     with kit_folder("run") as folder:
         if not kept.is_dir():
             tiny_run(folder, "policy", text_encoder="WordEncoder")  # no language model to load
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=kept.parent) as beside:
-                whole = shutil.copytree(folder, Path(beside, "run"), symlinks=True)
-                with contextlib.suppress(OSError):  # another process was there before
-                    whole.rename(kept)
+            with appearing(kept) as new:
+                shutil.copytree(folder, new, symlinks=True, dirs_exist_ok=True)
             for old in sorted(kept.parent.iterdir(), key=os.path.getmtime)[:-KEPT]:
                 shutil.rmtree(old, ignore_errors=True)
         else:
@@ -287,6 +282,31 @@ def kit_store(domain: Any = None) -> EventStore:
         tables = find_reader(log).read(log)
         parts: dict[str, Any] = {"catalog": tables.catalog, "users": tables.users}
         return prepare(tables.log, folder / "data", domain=kind(), k_core=0, seed=0, **parts)
+
+
+def kit_sample(cls: Any) -> Any:
+    """What a part's own class method ``sample`` gives."""
+    with kit_folder(cls.__name__) as folder:
+        return cls.sample(folder)
+
+
+def supplies() -> dict[str, Callable[[], Any]]:
+    """What gives constructors their required arguments, by the names of these."""
+    from lightrec.policies.baselines import GreedyRankerPolicy
+    from lightrec.rewards.accepted import EngagementReward
+
+    return {
+        "num_items": lambda: NUM_ITEMS,
+        "vector_size": lambda: VECTOR_SIZE,
+        "history_length": lambda: HISTORY_LENGTH,
+        "batch_size": lambda: 4,
+        "user_model": tiny_user_model,
+        "starts": tiny_starts,
+        "ranker": tiny_ranker,
+        "policy": lambda: GreedyRankerPolicy(tiny_ranker()),
+        "reward": EngagementReward,
+        "parts": lambda: [EngagementReward(), EngagementReward()],
+    }
 
 
 @contextlib.contextmanager
