@@ -1,6 +1,5 @@
 """The contracts of what learns from a log: ranking losses, item, user and reward models."""
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -404,10 +403,8 @@ class RewardLearnerChecks(LearningChecks):
         """The learned reward is the same to the bit when it was saved and loaded."""
         learner = self.trained(2)
         model, batch = learner.reward_model().eval(), self.standard(learner)
-        with tempfile.TemporaryDirectory() as folder:
-            model.save_pretrained(folder)
-            fresh = type(model).from_pretrained(folder)
         inputs = batch[Key.HISTORY], batch[Key.CANDIDATES]
+        fresh = self._loaded(model)
         yield from differences(model.reward(*inputs), fresh.reward(*inputs), exact=True)
 
     @promise("Look at signs, at what is held constant, and whether `reward_model` is what learned.")

@@ -222,15 +222,10 @@ class Reordered(RewardContext):
         super().__init__(discount=whole.discount, fitted_ends=whole.fitted_ends)
         self.whole, self.asked, self.numbers = whole, False, torch.zeros(0)
 
-    @property
-    def users(self) -> NoReturn:
-        """Of a user model, items keep their numbers."""
-        raise DoesNotApply("It goes by a user model.")
+    def _numbered(self) -> NoReturn:
+        raise DoesNotApply("It goes by a user model or a log, in which items keep their numbers.")
 
-    @property
-    def store(self) -> NoReturn:
-        """Of a log, items keep their numbers."""
-        raise DoesNotApply("It reads the log, in which items keep their numbers.")
+    users = store = property(_numbered)  # type: ignore[assignment]
 
     def item_attribute(self, name: str) -> pl.Series:
         """An attribute of the items in their other order."""

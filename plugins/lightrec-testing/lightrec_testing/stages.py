@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from torch import Tensor
 
 from lightrec.cli.command import documented, parser_of, summary
 from lightrec.errors import LightrecError
@@ -21,9 +20,6 @@ from lightrec.nn.stage import LAST, StageModule
 from lightrec.stages.train import EpochSeed
 from lightrec_testing.contract import DoesNotApply, Faults, promise
 from lightrec_testing.invariants import SEED, Checks, differences
-
-FIRST = "epoch=0.ckpt"
-"""Checkpoint of the first epoch."""
 
 
 class StageChecks(Checks):
@@ -35,43 +31,39 @@ class StageChecks(Checks):
     sample = "make"
 
     def fitted(
-        self, epochs: int = 1, kept: str = "", resumed: str = "", precision: Any = "32-true"
+        self, epochs: int = 1, folder: str = "", precision: Any = "32-true"
     ) -> tuple[StageModule, pl.Trainer]:
         """Train a fresh module, under one seed.
 
-        :param kept: a folder for a checkpoint of each epoch.
-        :param resumed: a folder of such checkpoints, to go on from the first one.
+        :param folder: keeps a checkpoint of each epoch; from that of the first, training goes on.
         """
         torch.manual_seed(SEED)
         module, data = self.make()
-        quiet: dict[str, Any] = dict.fromkeys(("logger", "enable_progress_bar"), False)
-        few: dict[str, Any] = {"limit_train_batches": 2, "limit_val_batches": 2}
-        keeping = [ModelCheckpoint(kept, "{epoch}", save_top_k=-1)] if kept else []
+        first = Path(folder, "epoch=0.ckpt")
+        keeping = [ModelCheckpoint(folder, "{epoch}", save_top_k=-1)] if folder else []
         logging.getLogger("lightning.pytorch").setLevel("WARNING")
         trainer = pl.Trainer(
             accelerator="cpu",
             devices=1,
             precision=precision,
             max_epochs=epochs,
-            callbacks=[EpochSeed(0), *keeping],
-            enable_checkpointing=bool(kept),
-            enable_model_summary=False,
+            limit_train_batches=2,
+            limit_val_batches=2,
             num_sanity_val_steps=0,
-            **quiet | few,
+            callbacks=[EpochSeed(0), *keeping],
+            enable_checkpointing=bool(folder),
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            logger=False,
         )
-        start = f"{resumed}/{FIRST}" if resumed else None
+        start = str(first) if folder and first.exists() else None
         trainer.fit(module, data, ckpt_path=start, weights_only=True)
         return module, trainer
-
-    @staticmethod
-    def weights(module: StageModule) -> dict[str, Tensor]:
-        """Copies of a module's parameters and buffers."""
-        return {name: value.clone() for name, value in module.state_dict().items()}
 
     @promise("Draw from torch's global generator, and go through nothing without an order.")
     def same_seed(self) -> Faults:
         """Trained twice under one seed, a module has the same weights to the bit."""
-        one, other = (self.weights(self.fitted()[0]) for _ in range(2))
+        one, other = (self.fitted()[0].state_dict() for _ in range(2))
         yield from differences(one, other, exact=True)
 
     @promise(
@@ -81,9 +73,9 @@ class StageChecks(Checks):
     def learns(self) -> Faults:
         """Training changes the weights, which stay finite, in float32 and in bfloat16."""
         torch.manual_seed(SEED)
-        before = self.weights(self.make()[0])
+        before = self.make()[0].state_dict()
         for precision in ("32-true", "bf16-mixed"):
-            after = self.weights(self.fitted(precision=precision)[0])
+            after = self.fitted(precision=precision)[0].state_dict()
             if after.keys() == before.keys() and not any(differences(before, after, exact=True)):
                 yield f"After two batches in {precision} all weights are as they were."
             for name, value in after.items():
@@ -98,8 +90,7 @@ class StageChecks(Checks):
     def resumed(self) -> Faults:
         """Stopped after an epoch and resumed, training ends as unbroken, to the bit."""
         with tempfile.TemporaryDirectory() as folder:
-            whole = self.weights(self.fitted(2, kept=folder)[0])
-            later = self.weights(self.fitted(2, resumed=folder)[0])
+            whole, later = (self.fitted(2, folder)[0].state_dict() for _ in range(2))
         yield from differences(whole, later, exact=True)
 
     @promise(f"Log it in `validation_step`, or write `monitor = {LAST!r}` to keep the last epoch.")
