@@ -8,7 +8,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -43,6 +43,7 @@ def seeded(seed: int = SEED) -> Iterator[None]:
         random.setstate(python)
 
 
+@dataclass(eq=False)
 class Checks:
     """The checks of one part: a list of :class:`~lightrec_testing.contract.Check`.
 
@@ -62,8 +63,8 @@ class Checks:
     hint: ClassVar[str] = ""
     """Further advice for outputs that are not as declared."""
 
-    def __init__(self, make: Callable[..., Any], part: str | None = None) -> None:
-        self.make, self.part = make, part or name_of(make)
+    make: Callable[..., Any]
+    part: str | None = None
 
     def __iter__(self) -> Iterator[Check]:
         members: dict[str, Any] = {}
@@ -71,7 +72,7 @@ class Checks:
             members |= vars(cls)
         functions = [value for value in members.values() if hasattr(value, "advice")]
         words = {name: getattr(self, name) for name in ("inputs", "outputs", "hint")}
-        for check in checks_of(self.part, functions, self, **words):
+        for check in checks_of(self.part or name_of(self.make), functions, self, **words):
             yield replace(check, run=seeded()(check.run))
 
 

@@ -1,8 +1,8 @@
 """The contract of learners of policies, which need TorchRL."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import permutations
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from lightrec_testing.invariants import differences, seeded
 from lightrec_testing.learning import Alike, LearningChecks
 
 
+@dataclass(eq=False)
 class LearnerChecks(LearningChecks):
     """The checks of a learner of policies, on transitions that show one of two items.
 
@@ -37,15 +38,8 @@ class LearnerChecks(LearningChecks):
     ALLOWED = ((1, 3, 4), (2, 3, 6))
     """Items that may be shown, before a step and after it; STRANGE may not."""
 
-    def __init__(
-        self,
-        make: type[Learner],
-        part: str | None = None,
-        settings: Mapping[str, Any] = MappingProxyType({}),
-        slate_size: int = 1,
-    ) -> None:
-        super().__init__(make, part)
-        self.settings, self.slate_size = settings, slate_size
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    slate_size: int = 1
 
     def _ready(self, strange: float = 0.0) -> Learner:
         """Build a learner around a policy.
@@ -105,12 +99,9 @@ class LearnerChecks(LearningChecks):
         mask = torch.zeros(self.ROWS, self.ITEMS + 1, dtype=torch.bool).scatter(1, allowed, True)
         return state.set(Key.MASK, mask.index_fill(1, torch.tensor([PADDING]), False))
 
-    def _losses(self, part: Learner, batch: TensorDict) -> dict[str, Tensor]:
+    def _call(self, part: Learner, batch: TensorDict) -> dict[str, Tensor]:
         losses = part.losses(batch.clone())
         return {name: loss for name, loss in losses.items() if name.startswith("loss")}
-
-    def _call(self, part: Learner, batch: TensorDict) -> dict[str, Tensor]:
-        return self._losses(part, batch)
 
     def _stepped(self, part: Learner) -> None:
         part.follow_up()

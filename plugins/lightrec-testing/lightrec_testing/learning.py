@@ -1,7 +1,7 @@
 """The contracts of what learns from a log: ranking losses, item, user and reward models."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -41,7 +41,8 @@ class LearningChecks(PartChecks):
 
     def _losses(self, part: Any, example: Any) -> dict[str, Tensor]:
         """The losses by name."""
-        return {"the loss": self._call(part, example)}
+        given = self._call(part, example)
+        return given if isinstance(given, dict) else {"the loss": given}
 
     def _alike(self, part: Any) -> Alike:
         """What is changed, and part and input after it, none of which may change the losses."""
@@ -204,6 +205,7 @@ class LossChecks(LearningChecks):
             yield f"Ranked first they cost {first.item():.4g}, ranked last {last.item():.4g}."
 
 
+@dataclass(eq=False)
 class ItemModelChecks(HistoryChecks):
     """The checks of an item model, fitted to the tiny log.
 
@@ -215,14 +217,7 @@ class ItemModelChecks(HistoryChecks):
     hint = "Score from what `fit` kept, and leave out what is 0 in a history."
     sample = "evidence"
 
-    def __init__(
-        self,
-        make: Callable[..., ItemModel],
-        part: str | None = None,
-        evidence: Callable[[], Evidence] = tiny.kit_evidence,
-    ) -> None:
-        super().__init__(make, part)
-        self.evidence = evidence
+    evidence: Callable[[], Evidence] = tiny.kit_evidence
 
     def _ready(self) -> ItemModel:
         return self.fitted(self.evidence())

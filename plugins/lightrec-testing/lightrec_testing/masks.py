@@ -3,8 +3,10 @@
 import datetime
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import FrameType
@@ -89,9 +91,7 @@ class Case:
     times: Any
     known: Mapping[str, Any]
     kinds: list[str]
-    noted: dict[str, set[str]] = field(
-        default_factory=lambda: {name: set() for name in ("users", "items", "kinds")}
-    )
+    noted: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     @classmethod
     def of(cls, store: EventStore) -> "Case":
@@ -124,7 +124,7 @@ class Case:
             table: pl.DataFrame = getattr(self, what)
             for name in table.columns:
                 for step in (1, table.height // 3, table.height // 2):
-                    places = (np.arange(table.height) + step) % table.height
+                    places = np.roll(np.arange(table.height), -step)
                     changes: Any = {what: table.with_columns(table[name].gather(places))}
                     yield f"{what}.{name}", replace(self, **changes)
         for days in (0.3, 1, 3, 91, 182, 365, -365, 3650):
@@ -220,7 +220,7 @@ class MaskChecks(BatchChecks):
         for line in sorted(lines):
             yield f"The clock is read in {line}."
         tables = {"users": case.users.columns, "items": case.items.columns, "kinds": case.kinds}
-        asked = {what: {*names} for what, names in case.noted.items()}
+        asked = deepcopy(case.noted)
         # Whether an event has a kind is not known in a log with one.
         absent = {w: sorted(asked[w] - {*names}) for w, names in tables.items() if names}
         for what, names in absent.items():

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Final
 
+import lightrec_testing
 from lightrec import plugins
 from lightrec.errors import LightrecError, PluginError
 from lightrec.plugins import COMMANDS, RECIPES, WORD, Package, Part
@@ -23,24 +24,24 @@ HEAVY = ("torch", "transformers", "lightning", "polars", "tensordict", "torchrl"
 """Packages that a hook module may not import."""
 
 KINDS: Final = {
-    "lightrec.data.domain:Domain": "tables:DomainChecks",
-    "lightrec.data.readers.base:Reader": "tables:ReaderChecks",
-    "lightrec.encoders.base:Encoder": "encoders:EncoderChecks",
-    "lightrec.evaluation.base:Evaluator": "tables:EvaluatorChecks",
-    "lightrec.evaluation.named_policies:PolicyMaker": "policies:PolicyMakerChecks",
-    "lightrec.learners.algorithms:Learner": "learners:LearnerChecks",
-    "lightrec.nn.stage:StageModule": "stages:StageChecks",
-    "lightrec.nn.towers:UserTower": "modules:TowerChecks",
-    "lightrec.policies.base:Policy": "policies:PolicyChecks",
-    "lightrec.ranking.item_models.base:ItemModel": "learning:ItemModelChecks",
-    "lightrec.ranking.losses:RankingLoss": "learning:LossChecks",
-    "lightrec.rewards.base:Reward": "modules:RewardChecks",
-    "lightrec.simulators.base:Simulator": "simulators:SimulatorChecks",
-    "lightrec.users.choice_model:ChoiceModel": "learning:ChoiceModelChecks",
-    "lightrec.users.irl:RewardLearner": "learning:RewardLearnerChecks",
+    "lightrec.data.domain:Domain": "DomainChecks",
+    "lightrec.data.readers.base:Reader": "ReaderChecks",
+    "lightrec.encoders.base:Encoder": "EncoderChecks",
+    "lightrec.evaluation.base:Evaluator": "EvaluatorChecks",
+    "lightrec.evaluation.named_policies:PolicyMaker": "PolicyMakerChecks",
+    "lightrec.learners.algorithms:Learner": "LearnerChecks",
+    "lightrec.nn.stage:StageModule": "StageChecks",
+    "lightrec.nn.towers:UserTower": "TowerChecks",
+    "lightrec.policies.base:Policy": "PolicyChecks",
+    "lightrec.ranking.item_models.base:ItemModel": "ItemModelChecks",
+    "lightrec.ranking.losses:RankingLoss": "LossChecks",
+    "lightrec.rewards.base:Reward": "RewardChecks",
+    "lightrec.simulators.base:Simulator": "SimulatorChecks",
+    "lightrec.users.choice_model:ChoiceModel": "ChoiceModelChecks",
+    "lightrec.users.irl:RewardLearner": "RewardLearnerChecks",
 }
-"""The contracts, in modules of this package, by the base class of the parts that must keep them."""
-OF_SLOTS: Final = {COMMANDS: "stages:CommandChecks", "rankers": "policies:RankerChecks"}
+"""The contracts of this package by the base class of the parts that must keep them."""
+OF_SLOTS: Final = {COMMANDS: "CommandChecks", "rankers": "RankerChecks"}
 """Contracts that parts of a slot keep, whatever they are derived from."""
 
 OF_LOGS: Final = {"context": "kit_context", "evidence": "kit_evidence"}
@@ -195,12 +196,9 @@ def recipes(part: Part, broken: Collection[str] = ()) -> Faults:
 def kind_of(cls: Any, slot: str = "") -> Any:
     """The class of a part's checks, by its slot or by what it is derived from; None: none."""
     bases = [f"{base.__module__}:{base.__qualname__}" for base in getattr(cls, "__mro__", ())]
-    places = [OF_SLOTS[slot]] if slot in OF_SLOTS else []
-    places += [KINDS[base] for base in bases if base in KINDS]
-    if not places:
-        return None
-    module, _, name = places[0].partition(":")
-    return getattr(import_module(f"lightrec_testing.{module}"), name)
+    names = [OF_SLOTS.get(slot), *map(KINDS.get, bases)]
+    name = next(filter(None, names), None)
+    return None if name is None else getattr(lightrec_testing, name)
 
 
 def _contract(part: Part, package: Package) -> list[Check]:

@@ -15,13 +15,7 @@ from lightrec.policies.base import LearnedPolicy, Policy
 from lightrec.run import Run
 from lightrec_testing import tiny
 from lightrec_testing.contract import DoesNotApply, Faults, NotChecked, promise
-from lightrec_testing.invariants import (
-    TOLERANCE,
-    HistoryChecks,
-    differences,
-    of_items,
-    seeded,
-)
+from lightrec_testing.invariants import TOLERANCE, HistoryChecks, differences, of_items, seeded
 from lightrec_testing.simulators import TinyWorld
 
 ROWS, LENGTH = 6, 8
