@@ -11,10 +11,9 @@ import pyarrow.parquet as pq
 import torch
 from lightrec_rules.rules import RuleBook
 
+from lightrec.api import Column, DataError, RecipeError
 from lightrec.data.files import appearing, new_file
 from lightrec.data.names import Names
-from lightrec.errors import DataError, RecipeError
-from lightrec.keys import Column
 
 HISTORY: Final = "history"
 ROWS: Final = 8_192

@@ -18,19 +18,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import kl_div
 
+from lightrec.api import PADDING, Key, Ranker, RecipeError, Run
 from lightrec.data.sequences import Sequences, Targets
 from lightrec.data.share import RowSampler
 from lightrec.data.store import TRAIN, VALIDATION, EventStore, padded
-from lightrec.errors import RecipeError
-from lightrec.keys import PADDING, Key
 from lightrec.progress import progress_bar
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import evaluate_scores, rankable
-from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.scorers import Scorer, by_history
 from lightrec.ranking.sequence_data import TrainWindows, Windows
-from lightrec.run import Run
 from lightrec.trust import ARGUMENTS
 from lightrec_export.towers import principal
 

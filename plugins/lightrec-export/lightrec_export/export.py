@@ -19,22 +19,19 @@ import torch
 from lightrec_rules.rules import RuleBook
 from torch import Tensor, nn
 
+from lightrec.api import PADDING, Column, EventStore, Key, Ranker, Run
 from lightrec.cli.command import with_options_of
 from lightrec.data.files import appearing, content_hash, save_tensors
 from lightrec.data.names import Names
 from lightrec.data.people import People
 from lightrec.data.sequences import Sequences
-from lightrec.data.store import EventStore
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError, RunError
 from lightrec.evaluation.base import Table, number
 from lightrec.evaluation.evidence import favoured_by
 from lightrec.evaluation.receipt import RECEIPT, receipt
-from lightrec.keys import PADDING, Column, Key
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.demographic import Demographic
-from lightrec.ranking.ranker import Ranker
-from lightrec.run import Run
 from lightrec_export import exported
 from lightrec_export.distil import Teacher, distilled
 from lightrec_export.parity import TRIED, check, drawn_histories, parity, parity_of_texts

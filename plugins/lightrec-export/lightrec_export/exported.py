@@ -12,12 +12,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from lightrec.api import Column, ItemModel, Key
 from lightrec.data.files import content_hash
 from lightrec.data.types import Kind
 from lightrec.errors import RunError
-from lightrec.keys import Column, Key
 from lightrec.ranking.blend import Blend
-from lightrec.ranking.item_models.base import ItemModel
 from lightrec.trust import built
 
 FORMAT: Final = 2

@@ -19,12 +19,10 @@ from torch.export import Dim, ExportedProgram
 from torch.func import functional_call
 from torch.nn.functional import embedding, pad
 
+from lightrec.api import PADDING, Ranker, Run
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError, RunError
-from lightrec.keys import PADDING
 from lightrec.policies.base import TwoTowerPolicy, session_start
-from lightrec.ranking.ranker import Ranker
-from lightrec.run import Run
 
 TILT: Final = 0.25
 """The power of an item's mean probability by which its row counts in :func:`principal`. On

@@ -48,7 +48,7 @@ class EncoderChecks(BatchChecks):
     def __init__(
         self,
         make: Callable[..., Encoder],
-        part: str | None = None,
+        part: str = "",
         values: Sequence[Any] | Callable[[], Sequence[Any]] | None = None,
     ) -> None:
         super().__init__(make, part)

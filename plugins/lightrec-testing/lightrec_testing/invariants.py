@@ -64,7 +64,10 @@ class Checks:
     """Further advice for outputs that are not as declared."""
 
     make: Callable[..., Any]
-    part: str | None = None
+    part: str = ""
+
+    def __post_init__(self) -> None:
+        self.part = self.part or name_of(self.make)
 
     def __iter__(self) -> Iterator[Check]:
         members: dict[str, Any] = {}
@@ -72,7 +75,7 @@ class Checks:
             members |= vars(cls)
         functions = [value for value in members.values() if hasattr(value, "advice")]
         words = {name: getattr(self, name) for name in ("inputs", "outputs", "hint")}
-        for check in checks_of(self.part or name_of(self.make), functions, self, **words):
+        for check in checks_of(self.part, functions, self, **words):
             yield replace(check, run=seeded()(check.run))
 
 

@@ -9,12 +9,10 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from lightrec.keys import PADDING, Key
-from lightrec.learners.algorithms import Learner
+from lightrec.api import PADDING, Key, Learner, Ranker
 from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES, STEPS_AHEAD
 from lightrec.nn.session import perceptron
 from lightrec.policies.candidate import CandidatePolicy
-from lightrec.ranking.ranker import Ranker
 from lightrec_testing.contract import DoesNotApply, Faults, promise
 from lightrec_testing.invariants import differences, seeded
 from lightrec_testing.learning import Alike, LearningChecks

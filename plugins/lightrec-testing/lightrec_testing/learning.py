@@ -9,15 +9,11 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 
+from lightrec.api import Evidence, ItemModel, NotApplicable, Ranker, RankingLoss, RewardLearner
 from lightrec.data.store import TRAIN
-from lightrec.errors import NotApplicable
 from lightrec.keys import PADDING, Column, Key
-from lightrec.ranking.item_models.base import Evidence, ItemModel
-from lightrec.ranking.losses import RankingLoss
-from lightrec.ranking.ranker import Ranker
 from lightrec.trust import ARGUMENTS
 from lightrec.users.choice_model import ChoiceModel, PooledChoice
-from lightrec.users.irl import RewardLearner
 from lightrec_testing import tiny
 from lightrec_testing.contract import Faults, promise
 from lightrec_testing.invariants import (

@@ -16,12 +16,10 @@ import numpy as np
 import polars as pl
 import torch
 
-from lightrec.api import Audience, Past
+from lightrec.api import PADDING, Audience, Column, Domain, Key, Past
 from lightrec.data.audience import Mask
-from lightrec.data.domain import Domain
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore, padded
-from lightrec.keys import PADDING, Column, Key
 from lightrec_testing import tiny
 from lightrec_testing.contract import LIBRARIES, DoesNotApply, Faults, NotChecked, Note, promise
 from lightrec_testing.invariants import BatchChecks, described, differences

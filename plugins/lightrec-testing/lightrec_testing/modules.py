@@ -10,10 +10,7 @@ from tensordict import TensorDict
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec.keys import PADDING, Key
-from lightrec.learners.transitions import FEATURES
-from lightrec.nn.towers import UserTower
-from lightrec.rewards.base import Reward, RewardContext
+from lightrec.api import FEATURES, PADDING, Key, Reward, RewardContext, UserTower
 from lightrec_testing import tiny
 from lightrec_testing.contract import ContractError, DoesNotApply, Faults, Note, promise
 from lightrec_testing.invariants import BatchChecks, HistoryChecks, differences, drawn_histories
@@ -121,7 +118,7 @@ class RewardChecks(HistoryChecks):
         make: Callable[..., Reward],
         num_items: int = tiny.NUM_ITEMS,
         context: Callable[[], RewardContext] = tiny.kit_context,
-        part: str | None = None,
+        part: str = "",
     ) -> None:
         super().__init__(make, part)
         self.num_items, self.context = num_items, context
@@ -225,7 +222,7 @@ class Reordered(RewardContext):
     def _numbered(self) -> NoReturn:
         raise DoesNotApply("It goes by a user model or a log, in which items keep their numbers.")
 
-    users = store = property(_numbered)  # type: ignore[assignment]
+    users = store = property(_numbered)
 
     def item_attribute(self, name: str) -> pl.Series:
         """An attribute of the items in their other order."""

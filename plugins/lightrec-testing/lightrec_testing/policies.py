@@ -9,10 +9,8 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
+from lightrec.api import PADDING, Key, LearnedPolicy, Policy, Run
 from lightrec.errors import RunError
-from lightrec.keys import PADDING, Key
-from lightrec.policies.base import LearnedPolicy, Policy
-from lightrec.run import Run
 from lightrec_testing import tiny
 from lightrec_testing.contract import DoesNotApply, Faults, NotChecked, promise
 from lightrec_testing.invariants import TOLERANCE, HistoryChecks, differences, of_items, seeded

@@ -10,10 +10,7 @@ from torch import Tensor
 from torchrl import logger
 from torchrl.envs.utils import check_env_specs
 
-from lightrec.data.catalog import Catalog
-from lightrec.keys import PADDING, Key
-from lightrec.rewards.base import Reward
-from lightrec.simulators import noise
+from lightrec.api import PADDING, Catalog, Key, Reward, noise
 from lightrec.simulators.base import Response, Simulator, State
 from lightrec.simulators.rollout import play
 from lightrec.simulators.session_env import ENDS

@@ -13,14 +13,8 @@ from typing import Any
 
 import polars as pl
 
-from lightrec.data.catalog import Catalog, Users
-from lightrec.data.domain import Domain
-from lightrec.data.log import InteractionLog
+from lightrec.api import Catalog, Column, DataError, Domain, Evaluator, InteractionLog, Run, Users
 from lightrec.data.readers.base import Reader, Tables, find_reader
-from lightrec.errors import DataError
-from lightrec.evaluation.base import Evaluator
-from lightrec.keys import Column
-from lightrec.run import Run
 from lightrec_testing import tiny
 from lightrec_testing.contract import DoesNotApply, Faults, NotChecked, Note, promise
 from lightrec_testing.invariants import PartChecks, differences
@@ -138,7 +132,7 @@ class FileChecks(PartChecks):
     """
 
     def __init__(
-        self, make: Callable[[], Any], path: Path | Callable[[], Path], part: str | None = None
+        self, make: Callable[[], Any], path: Path | Callable[[], Path], part: str = ""
     ) -> None:
         super().__init__(make, part)
         self.path = cache(path) if callable(path) else lambda: path
@@ -307,7 +301,7 @@ class EvaluatorChecks(FileChecks):
         self,
         make: Callable[[], Evaluator],
         path: Path | Callable[[], Path] = tiny.kit_run,
-        part: str | None = None,
+        part: str = "",
     ) -> None:
         super().__init__(make, path, part)
 

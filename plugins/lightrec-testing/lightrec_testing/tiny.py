@@ -21,19 +21,13 @@ import polars as pl
 import torch
 
 from lightrec import plugins
-from lightrec.data.catalog import Catalog, Users
-from lightrec.data.domain import Domain
+from lightrec.api import Catalog, Column, Domain, EventStore, Evidence, Ranker, UserModel, Users
 from lightrec.data.files import appearing, cache_folder
 from lightrec.data.log import InteractionLog
 from lightrec.data.prepare import prepare
 from lightrec.data.readers.base import find_reader
-from lightrec.data.store import EventStore
-from lightrec.keys import Column
-from lightrec.ranking.item_models.base import Evidence
-from lightrec.ranking.ranker import Ranker
 from lightrec.users.choice_model import PooledChoice
 from lightrec.users.parts import LeavingModel, ReturnModel, ValueModel
-from lightrec.users.user_model import UserModel
 from lightrec_testing.invariants import seeded
 
 if TYPE_CHECKING:

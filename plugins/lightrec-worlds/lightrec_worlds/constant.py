@@ -10,12 +10,8 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec.api import PolicyMaker
-from lightrec.keys import PADDING, Key
-from lightrec.policies.base import Policy
+from lightrec.api import PADDING, Key, Policy, PolicyMaker, Run, Simulator
 from lightrec.policies.baselines import ConstantListPolicy
-from lightrec.run import Run
-from lightrec.simulators.base import Simulator
 from lightrec.simulators.rollout import play as play_sessions
 from lightrec.simulators.world import Scored, World
 from lightrec_worlds.playing import even_chance, play

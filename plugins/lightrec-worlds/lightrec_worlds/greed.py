@@ -12,11 +12,8 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
-from lightrec.data.catalog import Catalog
-from lightrec.keys import Key
-from lightrec.simulators import noise
+from lightrec.api import Catalog, Key, World, noise
 from lightrec.simulators.base import Response, State
-from lightrec.simulators.world import World
 from lightrec_worlds.texts import Words, describe_bait
 
 

@@ -12,13 +12,9 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
-from lightrec.data.catalog import Catalog
-from lightrec.errors import RecipeError
-from lightrec.keys import PADDING, Key
+from lightrec.api import PADDING, Catalog, Key, RecipeError, World, noise
 from lightrec.nn.precision import as_float64
-from lightrec.simulators import noise
 from lightrec.simulators.base import Response, State
-from lightrec.simulators.world import World
 from lightrec_worlds.texts import TOPICS, describe_videos
 
 LENGTH = 4.0

@@ -13,12 +13,8 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec.data.catalog import Catalog
-from lightrec.errors import RecipeError
-from lightrec.keys import Key
-from lightrec.simulators import noise
+from lightrec.api import Catalog, Key, RecipeError, World, noise
 from lightrec.simulators.base import Response, State
-from lightrec.simulators.world import World
 from lightrec_worlds.interest_evolution import one_of_each
 from lightrec_worlds.texts import describe_documents
 

@@ -6,8 +6,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.keys import Key
-from lightrec.simulators import noise
+from lightrec.api import Key, noise
 from lightrec.simulators.rollout import play as play_sessions
 from lightrec.simulators.world import Scored, Scores, World
 

@@ -12,10 +12,8 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lightrec.errors import RecipeError
-from lightrec.keys import PADDING, Key
+from lightrec.api import PADDING, Key, RecipeError, noise
 from lightrec.nn.best_slate import best_slate
-from lightrec.simulators import noise
 from lightrec.simulators.base import Response, State
 from lightrec_worlds.greed import BaitWorld
 

@@ -8,12 +8,8 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
-from lightrec.data.catalog import Catalog, Users
-from lightrec.errors import RecipeError
-from lightrec.keys import Column, Key
-from lightrec.simulators import noise
+from lightrec.api import Catalog, Column, Key, RecipeError, Users, World, noise
 from lightrec.simulators.base import Response, State
-from lightrec.simulators.world import World
 from lightrec.simulators.worlds.texts import CATEGORIES, describe_films
 
 

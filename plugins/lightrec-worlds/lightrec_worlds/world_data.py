@@ -13,18 +13,14 @@ from torch.nn.functional import pad
 from torchrl.envs import EnvBase
 
 from lightrec import plugins
+from lightrec.api import Catalog, Column, Key, LearnedPolicy, Policy, RecipeError, Simulator
 from lightrec.blame import blaming
-from lightrec.data.catalog import Catalog
 from lightrec.encoders.base import Encoder, encoded
-from lightrec.errors import RecipeError
-from lightrec.keys import Column, Key
 from lightrec.learners.simulator_data import Playground, PolicySlot, SimulatorData
 from lightrec.learners.transitions import PACKED, pack
-from lightrec.policies.base import LearnedPolicy, Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.rewards.base import Reward, RewardContext
 from lightrec.settings import check_of, make_of
-from lightrec.simulators.base import Simulator
 from lightrec.simulators.rollout import ActingPolicy, play
 from lightrec.simulators.session_env import HIDDEN
 from lightrec.simulators.world import Scored
