@@ -108,12 +108,6 @@ def routes(
         """Erase events of a session; right ones may then be sent, also under the same ids."""
         return {"erased": await service.forget_events(wrong.session, wrong.ids)}
 
-    @router.get("/people/{user:path}/past")
-    async def past(user: Name, k: Count = SEEN) -> list[Past]:
-        """A person's last events in the log, the newest first."""
-        within("k", k, limits.k)
-        return service.past(user, k)
-
     @router.get("/people/{user:path}")
     async def person(user: Name) -> dict[str, list[dict[str, Any]]]:
         """All that is stored of a person: sessions, answers, what they showed, feedback."""
@@ -183,6 +177,12 @@ def routes(
     async def users(begin: Letters = "") -> list[str]:
         """Some users of the log, or some whose ids begin so."""
         return service.users(SEEN, begin)
+
+    @router.get("/users/{user:path}/past")
+    async def past(user: Name, k: Count = SEEN) -> list[Past]:
+        """A person's last events in the log, the newest first."""
+        within("k", k, limits.k)
+        return service.past(user, k)
 
     @router.put("/users")
     async def put_users(sent: People) -> dict[str, list[str]]:

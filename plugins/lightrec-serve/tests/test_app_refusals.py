@@ -16,14 +16,14 @@ from tests.asking import slate_of
 
 TOKENS = {"r" * 16: "read", "f" * 16: "feedback", "a" * 16: "admin"}
 READ = ["GET /metrics", "GET /metrics/", "GET /numbers", "GET /users", "GET /items/i1/similar"]
-READ += ["GET /items", "GET /items/i1", "GET /v1/users"]
+READ += ["GET /items", "GET /items/i1", "GET /v1/users", "GET /users/u3/past"]
 ROUTES = {
     None: ["GET /health", "GET /ready", "GET /", "GET /page/index.html", "GET /openapi.json"],
     "read": [*READ, "POST /recommend", "POST /explain"],
     "feedback": ["POST /feedback"],
     "admin": [
         *("PUT /items", "DELETE /items", "POST /admin/reload", "DELETE /feedback"),
-        *("GET /people/u3", "DELETE /people/u3", "GET /people/u3/past", "GET /v1/people/u3"),
+        *("GET /people/u3", "DELETE /people/u3", "GET /v1/people/u3"),
         *("PUT /users", "PUT /v1/users", "DELETE /v1/items"),
     ],
 }

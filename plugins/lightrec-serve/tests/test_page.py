@@ -113,10 +113,32 @@ def test_a_slate_is_there_at_once_and_a_user_of_the_log_gets_what_comes_next(tab
     # The log's users walk through the songs in order; this one has two of twelve left.
     assert all(title.startswith("song") for title in tab.titles()[:2])
     card = tab.page.locator(".card").first
+    expect(tab.page.locator("#past")).to_contain_text("Last in the log: song")
     card.get_by_role("button", name="Why?").click()
-    expect(card.locator(".reasons li")).not_to_have_count(0)
+    expect(card.locator(".reasons li").first).to_contain_text("as likely")
+    for reason in card.locator(".reasons li").filter(has_text="as likely").all():
+        assert reason.inner_text().split("\n")[0] in card.locator(".why").inner_text()
     tab.page.check("#explore")
     expect(tab.page.locator(".propensity").first).to_contain_text("drawn with probability")
+
+
+def test_what_is_typed_is_offered_and_filters_and_pages_hold(tab):
+    tab.page.locator("#user").press_sequentially("u3")
+    expect(tab.page.locator("#people option").first).to_have_attribute("value", "u3")
+    tab.page.locator("#title").press_sequentially("tea number 1")
+    expect(tab.page.locator("#found option")).to_have_count(3)
+    tab.page.get_by_role("button", name="Reset").click()
+    tab.page.locator(".filters summary").click()
+    expect(tab.page.locator("#columns-known")).to_contain_text("kind=lamp")
+    tab.page.fill("#only", "kind=lamp; kind!=tea")
+    tab.page.press("#only", "Tab")
+    expect(tab.page.locator("h3:visible").first).to_contain_text("lamp")
+    first = tab.titles()
+    assert all(title.startswith("lamp") for title in first)
+    tab.page.get_by_role("button", name="Next page").click()
+    expect(tab.page.locator(".card")).to_have_count(2)
+    assert not {*first} & {*tab.titles()}
+    assert "undefined" not in tab.page.inner_text("main")
 
 
 def test_a_wish_changes_the_slate_and_data_is_never_read_as_html(tab):

@@ -120,10 +120,10 @@ def test_items_people_and_their_past_are_found(client, tiny_run):
         assert {*http.get("/users", params={"begin": "u5"}).json()} == {"u5"} | {
             f"u5{n}" for n in range(10)
         }
-        past = http.get("/people/u3/past", params={"k": 4}).json()
+        past = http.get("/users/u3/past", params={"k": 4}).json()
         last = store.items[store.offsets[3] : store.offsets[4]][::-1][:4]
         assert [each["item"] for each in past] == store.catalog["item"][last - 1].to_list()
-        assert http.get("/people/nobody/past").json() == []
+        assert http.get("/users/nobody/past").json() == []
     assert tiny.USERS == 60
     with pytest.raises(RecipeError, match="serve the run itself"):
         super(RunEngine, RunEngine.__new__(RunEngine)).past("u3", 1)

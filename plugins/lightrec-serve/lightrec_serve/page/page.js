@@ -48,12 +48,12 @@ function offer(list, values) {
   }));
 }
 
-// What a person did, from the log; a token may not be allowed to know, and then it is not shown.
+// What a person did, from the log.
 async function showPast() {
   const user = find("user").value.trim();
   say(find("past"), "");
   if (!user) return;
-  const past = await api(`people/${encodeURIComponent(user)}/past?k=${PAST}`).catch(() => []);
+  const past = await api(`users/${encodeURIComponent(user)}/past?k=${PAST}`).catch(() => []);
   if (find("user").value.trim() !== user || !past.length) return;
   const told = past.map(({ title, kind }) => (kind ? `${title} (${kind})` : title));
   say(find("past"), `Last in the log: ${told.join("; ")}.`);

@@ -136,11 +136,7 @@ export class Column {
     card.dataset.item = place.item;
     part(".rank").textContent = place.rank;
     part("h3").textContent = place.title;
-    if (place.image) {
-      part(".picture").src = place.image;
-      part(".picture").addEventListener("error", () => part(".picture").remove());
-      part(".picture").hidden = false;
-    }
+    if (place.image) part(".what").prepend(picture(place.image));
     part("h3").id = newId();
     const text = place.text.startsWith(place.title) ? place.text.slice(place.title.length) : place.text;
     // What is left may begin with a year in parentheses, or with a full stop.
@@ -247,6 +243,15 @@ export class Column {
     }
     return rows;
   }
+}
+
+// A picture from the web, which is left out where it does not come.
+function picture(address) {
+  const made = new Image();
+  Object.assign(made, { className: "picture", alt: "", loading: "lazy", referrerPolicy: "no-referrer" });
+  made.addEventListener("error", () => made.remove());
+  made.src = address;
+  return made;
 }
 
 function row(said, aside) {
