@@ -9,8 +9,6 @@ lightrec_rewards = gives(
         "StayReward": "lightrec_rewards.staying:StayReward",
         "ReturnReward": "lightrec_rewards.staying:ReturnReward",
         "ContinuationShaping": "lightrec_rewards.staying:ContinuationShaping",
-        "RepetitionPenalty": "lightrec_rewards.penalties:RepetitionPenalty",
-        "FatiguePenalty": "lightrec_rewards.penalties:FatiguePenalty",
         "UncertaintyPenalty": "lightrec_rewards.penalties:UncertaintyPenalty",
         "ConversionReward": "lightrec_rewards.accepted:ConversionReward",
         "ProbabilityLogReward": "lightrec_rewards.accepted:ProbabilityLogReward",

@@ -1,11 +1,11 @@
-"""The contract of rewards; penalties, normalised rewards and shaped ones, by hand."""
+"""The contract of rewards; a penalty and shaped rewards, by hand."""
 
 import math
 
 import pytest
 import torch
-from lightrec_rewards.penalties import FatiguePenalty, RepetitionPenalty, UncertaintyPenalty
-from lightrec_rewards.staying import ContinuationShaping, ShapedReward, ending
+from lightrec_rewards.penalties import UncertaintyPenalty
+from lightrec_rewards.staying import ContinuationShaping, ShapedReward, StayReward, ending
 from lightrec_testing import RewardChecks, parametrize_checks, plugin_checks, tiny
 from tensordict import TensorDict
 
@@ -13,55 +13,12 @@ from lightrec.errors import NotApplicable, RecipeError
 from lightrec.keys import Key
 from lightrec.rewards.accepted import EngagementReward, LearnedReward, WeightedSum
 from lightrec.rewards.base import RewardContext
-from lightrec.users.choice_model import PooledChoice
-from lightrec.users.user_model import UserModel
-from tests.rewards.test_rewards import STEPS, ItemReward, bound, rows
+from tests.rewards.test_rewards import STEPS, ItemReward, bound
 
 
-def test_repetition_counts_what_was_accepted_before():
-    steps = rows([[0, 2, 1, 2], [0, 2, 1, 2], [0, 2, 1, 2], [0, 2, 1, 2]], [2, 1, 3, 0])
-    assert RepetitionPenalty()(steps).flatten().tolist() == [-2, -1, 0, 0]
-    assert RepetitionPenalty(window=1)(steps).flatten().tolist() == [-1, 0, 0, 0]
-    with pytest.raises(RecipeError, match="window is 0"):
-        RepetitionPenalty(window=0)
-
-
-@pytest.fixture(scope="module")
-def users():
-    # Items 1 and 2 point one way, 3 and 4 the other; item 5 means nothing in a history.
-    model = PooledChoice(4, 2, 3)
-    model.vectors[1:] = torch.tensor([[1.0, 0.0], [1.0, 0.1], [-1.0, 0.0], [-1.0, 0.3]])
-    return UserModel([model]).eval()
-
-
-def test_fatigue_is_the_part_of_the_window_near_the_item(users):
-    steps = rows([[0, 1, 2, 3], [5, 5, 2, 3], [0, 0, 0, 1], [1, 1, 1, 1]], [1, 4, 3, 0])
-    penalties = bound(FatiguePenalty(window=4), users)(steps).flatten().tolist()
-    assert penalties == [-0.5, -0.25, 0, 0]
-    assert bound(FatiguePenalty(window=2), users)(steps).flatten().tolist() == [-0.5, -0.5, 0, 0]
-    with pytest.raises(RecipeError, match="a cosine lies between"):
-        FatiguePenalty(near=2.0)
-    with pytest.raises(NotApplicable, match="tables of a log, and there is none"):
-        bound(FatiguePenalty(category="kind"), users)
-
-
-def test_fatigue_goes_by_categories_where_there_are_some(tmp_path):
-    store = tiny.tiny_store(tmp_path / "data")
-    kind = store.catalog["kind"].to_list()
-    first = kind.index("tea") + 1
-    tea = [i + 1 for i, k in enumerate(kind) if k == "tea"]
-    rope = kind.index("rope") + 1
-    steps = rows([[tea[1], tea[2], rope, 0], [0, 0, 0, rope]], [first, first])
-    for settings in ({"kind": "category"}, {"category": "kind"}):
-        penalty = bound(FatiguePenalty(window=4, **settings), store=store)
-        assert penalty(steps).flatten().tolist() == [-0.5, 0]
-    with pytest.raises(NotApplicable, match="no attribute 'colour'"):
-        bound(FatiguePenalty(category="colour"), store=store)
-
-
-def test_uncertainty_is_the_ensembles_unless_the_simulator_tells(users):
+def test_uncertainty_is_the_ensembles_unless_the_simulator_tells():
     with pytest.raises(NotApplicable, match="A single user model"):
-        bound(UncertaintyPenalty(), users)
+        bound(UncertaintyPenalty(), tiny.tiny_user_model())
     ensemble = tiny.tiny_user_model(members=2)
     history, items = torch.tensor([[0, 0, 1, 2, 3], [1, 2, 3, 4, 5]]), torch.tensor([[4], [6]])
     steps = TensorDict({Key.HISTORY: history, Key.ACTION: items}, [2])
@@ -121,9 +78,9 @@ def test_continuation_shaping_weighs_as_the_learner():
 
 
 def combined():
-    """A sum of a shaped learned reward and a penalty."""
+    """A sum of a shaped learned reward and another reward."""
     shaped = ContinuationShaping(LearnedReward(), 0.9)
-    return WeightedSum([shaped, FatiguePenalty()], [1.0, 0.5])
+    return WeightedSum([shaped, StayReward()], [1.0, 0.5])
 
 
 @parametrize_checks(
