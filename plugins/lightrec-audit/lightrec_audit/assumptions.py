@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lightrec.data.files import STAMP, write_whole
 from lightrec.data.store import TRAIN
@@ -111,19 +110,16 @@ def assume(
     todo = list(cells(*rates, run.data.has_nothing, b.leaving is not None))
     # One fit of B a cell: what refits do to the intervals stands in the run's own table.
     alone = b.replaced(members=b.members[:1], valuing=None, returning=None)
-    judged = []
+    metrics: dict[str, float] = {}
     for place, cell in enumerate(todo, start=1):
         print(f"    [{place}/{len(todo)}] {cell.title}", file=sys.stderr)
         users = {"users_a": a, "users_b": alone}
-        judged.append(judge_cell(stage, cell, users, learned, sessions, seed))
+        judged = judge_cell(stage, cell, users, learned, sessions, seed)
+        for key, value in judged.items():
+            metrics[f"sensitivity/{cell.name}/{key.removeprefix('simulator/')}"] = value
     with stage.output(seed) as folder:
-        metrics = {
-            f"sensitivity/{cell['name']}/{key.removeprefix('simulator/')}": value
-            for cell in judged
-            for key, value in cell["metrics"].items()
-        }
         write_metrics(folder, metrics)
-        page = page_of(run, [sensitivity(metrics, judged)], [], stages=stage.inputs)
+        page = page_of(run, [sensitivity(metrics, todo)], [], stages=stage.inputs)
         (folder / "report.html").write_text(page, encoding="utf-8")
 
 
@@ -134,7 +130,7 @@ def judge_cell(
     policy: Stage,
     sessions: SimulatedSessions,
     seed: int,
-) -> dict[str, Any]:
+) -> dict[str, float]:
     """Learn reward and policy under a cell's assumptions and judge the policy.
 
     :param users: both user models of the run, by their stages.
@@ -142,7 +138,7 @@ def judge_cell(
     folder = stage.work / cell.name
     result = folder / "result.json"
     if result.is_file():
-        return json.loads(result.read_text())
+        return dict(json.loads(result.read_text())["metrics"])
     folder.mkdir(exist_ok=True)
     for name, model in users.items():
         # A run that was stopped earlier may have left it half-written.
@@ -155,9 +151,8 @@ def judge_cell(
     leaving = ["--data.init_args.leave_rate", str(cell.leave_rate)]
     train(replace(policy, out=folder / "policy", overrides=[*policy.overrides, *leaving]))
     metrics = sessions.play(Run(folder), seed, search=False)
-    judged: dict[str, Any] = {"name": cell.name, "title": cell.title, "metrics": metrics}
-    write_whole(result, json.dumps(judged))
-    return judged
+    write_whole(result, json.dumps({"name": cell.name, "title": cell.title, "metrics": metrics}))
+    return metrics
 
 
 def assuming(users: UserModel, cell: Cell, run: Path) -> UserModel:
@@ -177,18 +172,14 @@ def assuming(users: UserModel, cell: Cell, run: Path) -> UserModel:
     return users.replaced(members=members, reward_model=None).eval()
 
 
-def sensitivity(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Section:
-    """Say what the result owes to the named assumptions.
-
-    :param metrics: ``sensitivity/CELL/…``.
-    :param rows: the cells: ``name`` and ``title``.
-    """
+def sensitivity(metrics: Metrics, judged: Sequence[Cell]) -> Section:
+    """Say what the result owes to the named assumptions, by metrics ``sensitivity/CELL/…``."""
     table, drawn, heads = [], {}, list[str]()
-    for row in rows:
-        advantages = paired(metrics, f"sensitivity/{row['name']}")
-        accepted = number(metrics[f"sensitivity/{row['name']}/policy/accepted"])
-        table.append([row["title"], accepted, *map(spread, advantages.values())])
-        drawn[row["title"]] = advantages[RECOMMENDERS["blend"]]
+    for cell in judged:
+        advantages = paired(metrics, f"sensitivity/{cell.name}")
+        accepted = number(metrics[f"sensitivity/{cell.name}/policy/accepted"])
+        table.append([cell.title, accepted, *map(spread, advantages.values())])
+        drawn[cell.title] = advantages[RECOMMENDERS["blend"]]
         heads = heads or [f"policy − {title}" for title in advantages]
     return Section(
         "What the assumptions do",

@@ -15,6 +15,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from lightrec.data.stage_data import LogData, StageData
 from lightrec.data.store import VALIDATION, EventStore, padded
+from lightrec.evaluation.base import Table
 from lightrec.keys import Column
 from lightrec.nn.stage import AfterTraining, StageModule
 
@@ -62,8 +63,7 @@ def sample_lists(module: StageModule, store: EventStore) -> str:
     seen *= seen < scores.shape[1]
     scores = scores.scatter(1, torch.from_numpy(seen).to(scores.device), -torch.inf)
     best = scores.topk(min(LISTED, scores.shape[1] - 1)).indices.tolist()
-    titles = _titles(store)
-    rows = ["| user | came last | list, best first | came next |", "| --- " * 4 + "|"]
+    titles, rows = _titles(store), []
     for user, history, items in zip(users, histories.tolist(), best, strict=True):
         end = ends[user]
         has_next = end < store.offsets[user + 1] and store.parts[end] == VALIDATION
@@ -71,8 +71,8 @@ def sample_lists(module: StageModule, store: EventStore) -> str:
         said = [f"**{titles[i]}**" if i == following else titles[i] for i in items]
         past = [titles[i] for i in history[-LATEST:] if 0 < i < len(titles)]
         cells = [_plain(store.user_ids[int(user)]), " · ".join(past), "<br>".join(said)]
-        rows.append(f"| {' | '.join([*cells, titles[following]])} |")
-    return "\n".join(rows)
+        rows.append([*cells, titles[following]])
+    return Table(["user", "came last", "list, best first", "came next"], rows).markdown()
 
 
 def _titles(store: EventStore) -> list[str]:

@@ -4,15 +4,11 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from lightrec.cli.play import Mode, Model, OneMode, Policies, Seed, Sessions, Settings, Simulator
 from lightrec.errors import RecipeError
 
-if TYPE_CHECKING:
-    from lightrec_audit.judge import Place
-
-MODELS = ("users_a", "users_b")
 Files = Annotated[Sequence[Path], "also write the tables to FILE.md, or all numbers to FILE.json"]
 
 
@@ -107,12 +103,12 @@ def judge(
     :param over: over whom advantages are taken (default: greedy where it is known, else random).
     """
     _check(sessions, out)
+
+    from lightrec_audit.judge import judge_all, markdown, places_of
+
     places = [place for text in simulators for place in places_of(text)]
     if len(places) > 26:
         raise RecipeError(f"{len(places)} simulators were named; judge at most 26 at once.")
-
-    from lightrec_audit.judge import judge_all, markdown
-
     judgement = judge_all(places, policy, modes, sessions, seed, over=over)
     _show(markdown(judgement), judgement.plain(), out)
 
@@ -150,24 +146,6 @@ def probe(
     on = simulation(what, sessions, seed, dict(map(setting, set)), model)
     result = probes.probe(on, policy, mode, sessions, seed)
     _show(result.markdown(), to_plain(result), out)
-
-
-def places_of(text: str) -> "list[Place]":
-    """Read a simulator's name: ``Greed``, ``Greed:seed=1,max_steps=20``, ``runs/video``.
-
-    :returns: two for a run, its user models A and B.
-    :raises RecipeError: where a setting is not of that form.
-    """
-    from lightrec.settings import with_settings
-    from lightrec_audit.judge import Place
-
-    what, settings = with_settings(text)
-    path = Path(what)
-    if path.name in MODELS and (path.parent / "data").is_dir():
-        return [Place(str(path.parent), settings, path.name)]
-    if path.is_dir():
-        return [Place(what, settings, model) for model in MODELS]
-    return [Place(what, settings)]
 
 
 def _check(sessions: int, out: Sequence[Path]) -> None:

@@ -1,11 +1,10 @@
 """`lightrec compare`: models of one log, or runs, by the same held-out events."""
 
 import json
-import sys
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
@@ -13,18 +12,13 @@ from lightrec import trust
 from lightrec.cli.command import with_options_of
 from lightrec.cli.run import made
 from lightrec.data.readers.base import read_tables
-from lightrec.errors import RecipeError, RunError
-from lightrec.evaluation.receipt import COMPARED
+from lightrec.errors import RecipeError
+from lightrec.ranking.blend import RANKER
 from lightrec.run import Run
 from lightrec.stages import recipes
 from lightrec.stages import run as stages
 from lightrec.stages.stage import Stage
-
-if TYPE_CHECKING:
-    from lightrec.ranking.metrics import RankingResult
-
-RANKER = "ranker"
-"""The stage whose recipe names the models."""
+from lightrec_audit.comparison import TRAINED, compared, find_models, rank_models, rank_runs
 
 
 @with_options_of(stages.run, but="out until overrides seed strict fast_dev_run")
@@ -85,22 +79,20 @@ def compare(
             raise RecipeError("With a log, name one folder at most: that of the run to be made.")
         making |= {"out": (paths or [Path("runs", "compare")])[0], "seed": seed or None}
         stage = _made(domain or "generic", settings, making, words)
-        ranked = _models(stage, nullcontext(), words, max_events, seed)
+        ranked = rank_models(stage, nullcontext(), words, max_events, seed)
     elif settings:
         raise RecipeError(f"{settings[0]} needs a log: name it with --log. See --help.")
     elif len(paths) == 1:
         run = Run(paths[0])
         recipe, overrides = run.stamp(RANKER)["recipe"], run.overrides(RANKER)
         stage = Stage(RANKER, recipe, run.folder(RANKER), overrides)
-        ranked = _models(stage, trust.gate(), words, max_events, seed)
+        ranked = rank_models(stage, trust.gate(), words, max_events, seed)
     elif words or not paths:
         raise RecipeError(
             "Name a log with --log or one run folder, whose models are compared, or several runs."
         )
     else:
-        ranked = _runs(paths, by, max_events, seed)
-    from lightrec_audit.comparison import compared
-
+        ranked = rank_runs(paths, by, max_events, seed)
     results, times, receipts = ranked
     table, figures, drawn = compared(results, metric, seed, times)
     log, split = receipts[0]["log"], receipts[0]["split"]
@@ -123,72 +115,13 @@ def compare(
     print(f"{out}, {picture}")
 
 
-Ranked = tuple[dict[str, "RankingResult"], dict[str, dict[str, float | None]], list[dict[str, Any]]]
-"""How each one ranked, times of each, and the runs' receipts."""
-
-
-def _runs(paths: Sequence[Path], by: str, max_events: int, seed: int) -> Ranked:
-    from lightrec.evaluation.receipt import receipt
-    from lightrec_audit.comparison import ranked
-
-    if len({*paths}) < len(paths):
-        raise RecipeError("A run is named twice: name each of them once.")
-    runs = [Run(path) for path in paths]
-    receipts = [receipt(run) for run in runs]
-    for path, other in zip(paths[1:], receipts[1:], strict=True):
-        begin = f"{paths[0]} and {path} cannot be compared. They differ in"
-        if unlike := differences(receipts[0], other):
-            raise RunError([f"{begin} {each}." for each in unlike])
-    results: dict[str, RankingResult] = {}
-    for path, run in zip(paths, runs, strict=True):
-        print(f"ranking the held-out events by {path}", file=sys.stderr)
-        results[str(path)] = ranked(run, by, max_events, seed)
-    return results, {}, receipts
-
-
 def _made(
     domain: str, settings: Sequence[str], making: dict[str, Any], words: Sequence[str]
 ) -> Stage:
     """Make the run of a log as far as the models need it, up to its ranker's stage."""
-    from lightrec_audit.comparison import TRAINED, find_models
-
     kinds = find_models(words)  # before anything is made
     recipe_set = stages.find_recipes(domain, until=RANKER)[1]
     trained = not kinds or {*TRAINED} & {*kinds}
     making["until"] = RANKER if trained else recipes.until(recipe_set.recipes, RANKER)[-2]
     where, _, overrides = made(domain, settings, making)
     return Stage(RANKER, recipe_set.resolved(RANKER), where / RANKER, overrides.get(RANKER, ()))
-
-
-def _models(
-    stage: Stage,
-    reading: AbstractContextManager[None],
-    words: Sequence[str],
-    max_events: int,
-    seed: int,
-) -> Ranked:
-    from lightrec.evaluation.receipt import receipt
-    from lightrec.ranking.module import RankingModule
-    from lightrec.ranking.sequence_data import SequenceData
-    from lightrec.stages.train import SECONDS, parts_of
-    from lightrec_audit.comparison import find_models, rank_models
-
-    with reading:
-        module, data = parts_of(stage)
-    if not (isinstance(module, RankingModule) and isinstance(data, SequenceData)):
-        raise RecipeError(f"The ranker of {stage.run} is no RankingModule: it has no item models.")
-    run, path = Run(stage.run, follow=False), stage.out / SECONDS
-    seconds = json.loads(path.read_text()) if path.is_file() else {}
-    models, of_recipe = find_models(words), module.item_models or []
-    ranked = rank_models(run, models, of_recipe, data, max_events, seed, seconds)
-    return *ranked, [receipt(run)]
-
-
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Say in words where two receipts differ in what must be the same; empty where nowhere."""
-    return [
-        f"{part}, {name}: {one[part].get(name)} and {other[part].get(name)}"
-        for part in COMPARED
-        for name in {**one[part], **other[part]}
-        if one[part].get(name) != other[part].get(name)
-    ]

@@ -5,12 +5,17 @@ fitted anew, each with the settings that rank the validation events best, as the
 so that their times are known.
 """
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from inspect import isabstract
+from pathlib import Path
 from pkgutil import resolve_name
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import scipy
 import torch
 from torch import Tensor
@@ -21,18 +26,25 @@ from lightrec.errors import RecipeError, RunError, did_you_mean
 from lightrec.evaluation.base import Bars, Chart, Intervals, Table, number, spread
 from lightrec.evaluation.held_out import HeldOutLog, random_scores
 from lightrec.evaluation.rankers import ranker_of
+from lightrec.evaluation.receipt import COMPARED, receipt
 from lightrec.intervals import bootstrap_interval
 from lightrec.ranking.blend import RANKER, Blend, names_of
 from lightrec.ranking.blending import JUDGED, chosen, validation_events
 from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.metrics import RankingResult
+from lightrec.ranking.module import RankingModule
 from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.run import Run
+from lightrec.stages.stage import Stage
+from lightrec.stages.train import SECONDS, parts_of
 
 BLEND, RANDOM = "blend", "random"
 TRAINED: Final = (BLEND, RANKER)
 """Names of models for which the stage `ranker` has to be trained."""
+Figures = dict[str, dict[str, float | None]]
+Ranked = tuple[dict[str, RankingResult], Figures, list[dict[str, Any]]]
+"""How each one ranked, times of each, and the runs' receipts."""
 
 
 def find_models(words: Sequence[str]) -> dict[str, type[ItemModel] | None]:
@@ -83,27 +95,29 @@ def _class_of(word: str) -> type[ItemModel]:
 
 
 def rank_models(
-    run: Run,
-    kinds: Mapping[str, type[ItemModel] | None],
-    recipe: Sequence[ItemModel],
-    data: SequenceData,
-    max_events: int | None,
+    stage: Stage,
+    reading: AbstractContextManager[None],
+    words: Sequence[str],
+    max_events: int,
     seed: int,
-    seconds: Mapping[str, float],
-) -> tuple[dict[str, RankingResult], dict[str, dict[str, float | None]]]:
+) -> Ranked:
     """Fit models, and rank a run's test events by each; what a log is not for is left out.
 
-    :param kinds: from :func:`find_models`; empty for all that the run has.
-    :param recipe: the item models of the ranker's recipe, whose settings count.
-    :param data: what the run's ranker learns from, with the items' vectors.
-    :param seconds: how long ``training`` of the ranker took, and the ``stage`` with its blend.
-    :returns: results by name, and times: seconds of choosing settings and of fitting, None where
-        they are not known, and milliseconds of a list.
+    :param stage: of the run's ranker, whose item models have the settings of its recipe.
+    :param reading: in which the recipe is read.
+    :param words: for :func:`find_models`; empty for all models that the run has.
+    :raises RecipeError: where the stage has no item models.
     :raises RunError: where nothing is left.
     """
+    with reading:
+        module, data = parts_of(stage)
+    if not (isinstance(module, RankingModule) and isinstance(data, SequenceData)):
+        raise RecipeError(f"The ranker of {stage.run} is no RankingModule: it has no item models.")
+    run, path = Run(stage.run, follow=False), stage.out / SECONDS
+    seconds = json.loads(path.read_text()) if path.is_file() else {}
     evidence = Evidence.of(data.store, data.vectors)
     judged, protocol = validation_events(data, JUDGED), HeldOutLog(max_events)
-    of_recipe = names_of(recipe)
+    kinds, of_recipe = find_models(words), names_of(module.item_models or [])
     models = {} if kinds else of_recipe
     for name, kind in kinds.items():
         if kind is not None:
@@ -129,17 +143,42 @@ def rank_models(
         times[name] = {"fitted in s": fitting, "ms a list": spent}
     if not results:
         raise RunError("None of the models can be fitted to this log.")
-    return results, times
+    return results, times, [receipt(run)]
 
 
-def ranked(run: Run, by: str, max_events: int | None, seed: int) -> RankingResult:
-    """Rank a run's test events, named by users and items of the log and not by its own numbers.
+def rank_runs(paths: Sequence[Path], by: str, max_events: int, seed: int) -> Ranked:
+    """Rank the test events of several runs of one log.
+
+    They are named by users and items of the log and not by a run's own numbers.
 
     :param by: a value of ``--by``.
-    :raises RunError: where the run has no such part.
+    :raises RecipeError: where a run is named twice.
+    :raises RunError: where a run has no such part, or receipts say that it is not the same log.
     """
-    scorer = by_history(ranker_of(run.judged, by).scorer)
-    return HeldOutLog(max_events).rank(run.data, scorer, seed)
+    if len({*paths}) < len(paths):
+        raise RecipeError("A run is named twice: name each of them once.")
+    runs = [Run(path) for path in paths]
+    receipts = [receipt(run) for run in runs]
+    for path, other in zip(paths[1:], receipts[1:], strict=True):
+        begin = f"{paths[0]} and {path} cannot be compared. They differ in"
+        if unlike := differences(receipts[0], other):
+            raise RunError([f"{begin} {each}." for each in unlike])
+    results: dict[str, RankingResult] = {}
+    for path, run in zip(paths, runs, strict=True):
+        print(f"ranking the held-out events by {path}", file=sys.stderr)
+        scorer = by_history(ranker_of(run.judged, by).scorer)
+        results[str(path)] = HeldOutLog(max_events).rank(run.data, scorer, seed)
+    return results, {}, receipts
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Say in words where two receipts differ in what must be the same; empty where nowhere."""
+    return [
+        f"{part}, {name}: {one[part].get(name)} and {other[part].get(name)}"
+        for part in COMPARED
+        for name in {**one[part], **other[part]}
+        if one[part].get(name) != other[part].get(name)
+    ]
 
 
 def compared(
@@ -147,7 +186,7 @@ def compared(
     metric: str,
     seed: int = 0,
     more: Mapping[str, Mapping[str, float | None]] | None = None,
-) -> tuple[Table, dict[str, dict[str, float | None]], list[Chart]]:
+) -> tuple[Table, Figures, list[Chart]]:
     """Compare rankings with the first one, user by user.
 
     :param more: further figures of each, by name and title, such as seconds.
@@ -168,7 +207,7 @@ def compared(
             raise RunError(f"{base} and {name} cannot be compared. {reason}") from None
         p[name] = signed_ranks(by_user(result.paired(first, metric), result.users))
     corrected = dict(zip(p, holm([*p.values()]), strict=True))
-    figures: dict[str, dict[str, float | None]] = {}
+    figures: Figures = {}
     rows = {}
     for name, (mean, low, high) in means.items():
         figures[name] = {"mean": mean, "mean_low": low, "mean_high": high}
@@ -207,9 +246,6 @@ def signed_ranks(differences: Tensor) -> float:
 
 def holm(values: Sequence[float]) -> list[float]:
     """Correct p values for their number (Holm 1979): the smallest times m, the next m - 1, …"""
-    order = sorted(range(len(values)), key=values.__getitem__)
-    corrected, least = [0.0] * len(values), 0.0
-    for place, index in enumerate(order):
-        least = max(least, min(1.0, (len(values) - place) * values[index]))
-        corrected[index] = least
-    return corrected
+    order = np.argsort(values)
+    corrected = np.array(values)[order] * np.arange(len(values), 0, -1)
+    return np.maximum.accumulate(corrected.clip(max=1))[order.argsort()].tolist()

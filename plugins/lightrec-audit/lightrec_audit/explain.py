@@ -20,7 +20,6 @@ from captum.attr import IntegratedGradients
 from torch import Tensor
 
 from lightrec.api import Ranker
-from lightrec.data.people import Person
 from lightrec.data.sequences import with_only
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import NotApplicable, RecipeError, RunError
@@ -165,8 +164,9 @@ def explain(
         raise RecipeError("Say whose list is to be explained: give a user of the log or a history.")
     with torch.inference_mode(False), torch.enable_grad():
         person = recommender.person(user, history, None, kinds)
-        when = recommender.moment(time)
-        case = _Case(recommender, user, person, exclude, only, item, when)
+        wanted, _ = recommender.allowed(exclude, only, recommender.rules)
+        allowed = recommender.may_see(person, wanted, recommender.moment(time))
+        case = _Case(recommender, user, person.known, allowed, item)
         return case.explained(recommender.length(k), words)
 
 
@@ -177,28 +177,22 @@ class _Case:
         self,
         recommender: Recommender,
         user: str | int | None,
-        person: Person,
-        exclude: str | Sequence[str],
-        only: str | Sequence[str],
+        details: Mapping[str, Tensor],
+        allowed: Tensor,
         item: str | int | None,
-        time: datetime | None,
     ) -> None:
-        self.recommender = recommender
+        self.recommender, self.details = recommender, details
         self.user = None if user is None else str(user)
-        self.details: Mapping[str, Tensor] = person.known
-        self.history = self.details[Key.HISTORY]
+        self.history = details[Key.HISTORY]
         self.length = self.history.shape[1]
         if not self.history.any():
             raise RecipeError(
                 "There is no history, so that no event made anything come: without one, items are "
                 "ranked by popularity or by attributes. Give --history or a user with events."
             )
-        wanted, _ = recommender.allowed(exclude, only, recommender.rules)
-        allowed = recommender.may_see(person, wanted, time)
-        unseen = allowed.scatter(1, self.details[Key.SEEN], False)
         with torch.no_grad():
-            raw = recommender.raw(self.details)
-        self.may = unseen & raw.isfinite()
+            raw = recommender.raw(details)
+        self.may = allowed.scatter(1, details[Key.SEEN], False) & raw.isfinite()
         self.may[:, PADDING] = False
         scores = raw.masked_fill(~self.may, -torch.inf)
         if not self.may.any():
@@ -243,7 +237,7 @@ class _Case:
         for part in ("reward", "words") if words else ("reward",):
             try:
                 parts[part] = getattr(self, part)()
-            except (NotApplicable, RunError) as error:
+            except RunError as error:
                 missing[part] = str(error)
         return Explanation(
             user=self.user,

@@ -32,6 +32,11 @@ def opening(result: Explanation) -> str:
 
 def sections(result: Explanation) -> list[Section]:
     """Say what made the item come, part by part."""
+    rows = [
+        [str(e.position), e.title, _day(e), e.feedback or "", f"{e.share:+.1%}"]
+        for e in result.events[:TABLED]
+    ]
+    shares = {f"{event.title} ({event.position})": event.share for event in result.events[:DRAWN]}
     events = Section(
         EVENTS,
         "An event's share is what it adds to the logarithm of that probability, or takes from it, "
@@ -39,13 +44,19 @@ def sections(result: Explanation) -> list[Section]:
         f"{_percent(result.average_probability)} to {_percent(result.probability)}, and no "
         "probability itself. The sum of all differs from the whole by "
         f"{result.completeness_error:.1%} (the completeness error).",
+        [Table(["event", "title", "when", "kind", "share"], rows)],
+        [Bars(shares, "share")],
     )
+    of_words: dict[str, float] = {}
+    for word in result.words[:DRAWN]:  # one may stand in a text twice
+        of_words[word.word] = of_words.get(word.word, 0.0) + word.share
     words = Section(
         WORDS,
         "What each word of the item's text adds in place of a blank, as the ranker reads it: to "
         "the ranker's score of the item, which is a part of what ranks, and not to the probability."
         if result.words
         else result.missing.get("words", ""),
+        charts=[Bars(of_words, "share")] if of_words else [],
     )
     reward = Section("The reward", _reward(result))
     change = Section("What would change it", _change(result))
@@ -70,24 +81,8 @@ def text_of(result: Explanation) -> str:
 
 def page_with(result: Explanation, run: Run) -> str:
     """Set an explanation as a page in the report's style."""
-    shown = sections(result)
-    for section in shown:
-        if section.title == EVENTS:
-            rows = [
-                [str(e.position), e.title, _day(e), e.feedback or "", f"{e.share:+.1%}"]
-                for e in result.events[:TABLED]
-            ]
-            section.tables = [Table(["event", "title", "when", "kind", "share"], rows)]
-            first = result.events[:DRAWN]
-            shares = {f"{event.title} ({event.position})": event.share for event in first}
-            section.charts = [Bars(shares, "share")]
-        elif section.title == WORDS and result.words:
-            shares = {}
-            for word in result.words[:DRAWN]:  # one may stand in a text twice
-                shares[word.word] = shares.get(word.word, 0.0) + word.share
-            section.charts = [Bars(shares, "share")]
     user = "a history" if result.user is None else f"user {result.user}"
-    return page_of(run, shown, [(f"Why “{result.title}” for {user}?", opening(result))])
+    return page_of(run, sections(result), [(f"Why “{result.title}” for {user}?", opening(result))])
 
 
 def _reward(result: Explanation) -> str:

@@ -17,6 +17,7 @@ from lightrec.evaluation.base import NOTHING, Section, Table
 from lightrec.evaluation.simulation import Simulation, simulation
 from lightrec.intervals import Interval, around, mean_interval, ratio_interval, standard_error
 from lightrec.progress import progress_bar
+from lightrec.settings import with_settings
 from lightrec.simulators.rollout import Sessions
 from lightrec.simulators.session_env import Mode
 
@@ -47,6 +48,21 @@ class Place:
         settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
         model = f", {MODELS[self.model]}" if Path(self.what).is_dir() else ""
         return f"{self.what}{model}" + (f" ({settings})" if settings else "")
+
+
+def places_of(text: str) -> list[Place]:
+    """Read a simulator's name: ``Greed``, ``Greed:seed=1,max_steps=20``, ``runs/video``.
+
+    :returns: two for a run, its user models A and B.
+    :raises RecipeError: where a setting is not of that form.
+    """
+    what, settings = with_settings(text)
+    path = Path(what)
+    if path.name in MODELS and (path.parent / "data").is_dir():
+        return [Place(str(path.parent), settings, path.name)]
+    if path.is_dir():
+        return [Place(what, settings, model) for model in MODELS]
+    return [Place(what, settings)]
 
 
 @dataclass(frozen=True)

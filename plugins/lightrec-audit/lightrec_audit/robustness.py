@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lightrec.data.store import TRAIN
 from lightrec.errors import NotApplicable
@@ -136,32 +137,21 @@ def attacked(evidence: Evidence, share: float, promoted: int, seed: int) -> tupl
         )
         for _ in range(users)
     ]
-    chosen = np.concatenate(sessions).astype(log.items.dtype)
-    more = len(chosen)
-    best = 0 if evidence.worth is None else int(evidence.worth.argmax())
-
-    def longer(column: np.ndarray, value: object) -> np.ndarray:
-        return np.concatenate([column, np.full(more, value, column.dtype)])
-
-    last = int(log.times.max(initial=0))
-    added = replace(
-        log,
-        items=np.concatenate([log.items, chosen]),
-        parts=longer(log.parts, TRAIN),
-        offsets=np.append(
-            log.offsets, log.offsets[-1] + len(sessions[0]) * np.arange(1, users + 1)
-        ),
-        times=longer(log.times, last),
-        feedback=None if log.feedback is None else longer(log.feedback, max(best, 1)),
-        seen=None if log.seen is None else np.concatenate([log.seen, chosen]),
-    )
-    people = torch.cat(
-        [evidence.people, evidence.people.new_zeros(users, evidence.people.shape[1])]
-    )
-    table = evidence.users
-    if table.height:
+    chosen = np.concatenate(sessions)
+    best = 1 if evidence.worth is None else max(int(evidence.worth.argmax()), 1)
+    added = {"items": chosen, "seen": chosen, "parts": TRAIN, "feedback": best}
+    added["times"] = log.times.max(initial=0)
+    columns: dict[str, Any] = {
+        name: np.append(known, np.full(len(chosen), values, known.dtype))
+        for name, values in added.items()
+        if (known := getattr(log, name)) is not None
+    }
+    ends = log.offsets[-1] + np.cumsum([len(session) for session in sessions])
+    planted = replace(
+        evidence,
+        log=replace(log, offsets=np.append(log.offsets, ends), **columns),
+        people=pad(evidence.people, (0, 0, 0, users)),
         # Nobody knows anything of them.
-        unknown = pl.DataFrame({name: [None] * users for name in table.columns}, table.schema)
-        table = pl.concat([table, unknown])
-    planted = replace(evidence, log=added, people=people, users=table)
+        users=pl.concat([evidence.users, evidence.users.clear(users)]),
+    )
     return planted, torch.from_numpy(items.astype(np.int64))

@@ -6,7 +6,6 @@ fitted to the choice among few others, drawn evenly, leaves that law as it is (M
 "Modelling the choice of residential location").
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -74,6 +73,12 @@ class SessionStatistics:
             counted["transitions"] = pairs.view(number, number)
         return counted
 
+    @property
+    def repeats(self) -> float:
+        """The share of choices of an item that was chosen before in its session."""
+        pairs = self.session * (self.num_items + 1) + self.item
+        return (len(pairs) - len(pairs.unique())) / max(len(pairs), 1)
+
     def figures(self) -> dict[str, float]:
         """Sum up, by keys in which ``{}`` stands for the side, real or simulated."""
         counts = self.counts()
@@ -86,8 +91,7 @@ class SessionStatistics:
         for percent in TOP:
             last = max(1, round(self.num_items * percent / 100)) - 1
             sums[f"popularity/{{}}/top-{percent}"] = float(ranked[last])
-        pairs = self.session * (self.num_items + 1) + self.item
-        sums["repeats/{}"] = (len(pairs) - len(pairs.unique())) / choices
+        sums["repeats/{}"] = self.repeats
         moves = counts.get("transitions")
         if moves is not None and moves.any():
             sums["transitions/same/{}"] = float(moves.diagonal().sum()) / float(moves.sum())
@@ -140,33 +144,26 @@ def compare(
 
 
 @dataclass(frozen=True)
-class Acting:
-    """A policy that shows what a function of states gives: slates (B, K), or other actions."""
-
-    slates: Callable[[TensorDictBase], Tensor]
-
-    def act(
-        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
-    ) -> TensorDictBase:
-        """Write the slate, whatever its size."""
-        return state.set(Key.ACTION, self.slates(state))
-
-
-def logged_offers(offers: Tensor, begins: Tensor, ends: Tensor) -> Acting:
-    """Show a session's own offers again, step by step; after its end, others of the log.
+class LoggedOffers:
+    """A policy that shows a session's own offers again; after its end, others of the log.
 
     :param offers: (E, C) int64 candidates of the log's events, 0 where there are none.
     :param begins: (S,) int64 positions of the sessions' first offers; ``ends`` after their last.
     """
-    others = (offers[:, 0] != PADDING).nonzero().squeeze(1)
 
-    def shown(state: TensorDictBase) -> Tensor:
-        event = begins + state[Key.STEP].squeeze(1).cpu()
+    offers: Tensor
+    begins: Tensor
+    ends: Tensor
+
+    def act(
+        self, state: TensorDictBase, slate_size: int = 1, deterministic: bool = True
+    ) -> TensorDictBase:
+        """Write the offer of the step, whatever its size."""
+        event = self.begins + state[Key.STEP].squeeze(1).cpu()
+        others = (self.offers[:, 0] != PADDING).nonzero().squeeze(1)
         key = noise.mix(noise.mix(state[Key.SESSION], state[Key.STEP]), -4).squeeze(1).cpu()
-        other = others[noise.below(key, len(others))]
-        return offers[torch.where(event < ends, event, other)].to(state[Key.SESSION].device)
-
-    return Acting(shown)
+        event = event.where(event < self.ends, others[noise.below(key, len(others))])
+        return state.set(Key.ACTION, self.offers[event].to(state[Key.SESSION].device))
 
 
 class SimulatedStatistics(Evaluator):
@@ -211,7 +208,7 @@ class SimulatedStatistics(Evaluator):
                 repeats=True,
             )
             offers = torch.from_numpy(np.array(store.candidates, dtype=np.int64))
-            logged = logged_offers(offers, torch.from_numpy(begins), torch.from_numpy(ends))
+            logged = LoggedOffers(offers, torch.from_numpy(begins), torch.from_numpy(ends))
             length, noted = _played(logged, simulator, seed)
         session, item = map(torch.cat, zip(*noted, strict=True))
         order = session.argsort(stable=True)
@@ -238,14 +235,12 @@ class SimulatedStatistics(Evaluator):
 
 def logged_figures(store: EventStore) -> dict[str, float]:
     """Sum up a log's sessions as those that are played are; with a goal, also the conversion."""
-    begins, items = store.session_offsets, np.asarray(store.items)
-    session = pieces(begins[:-1], begins[1:])[0][items <= store.num_items]
-    pairs = session * (store.num_items + 1) + items[items <= store.num_items]
-    sums = {"length": np.diff(begins).mean(), "accepted": len(session) / (len(begins) - 1)}
-    sums["accepting"] = len(np.unique(session)) / (len(begins) - 1)
-    sums["repeats"] = (len(pairs) - len(np.unique(pairs))) / max(len(pairs), 1)
+    whole = _logged(store, store.session_offsets[:-1], store.session_offsets[1:])
+    count = len(whole.length)
+    sums = {"length": float(whole.length.double().mean()), "repeats": whole.repeats}
+    sums |= {"accepted": len(whole.item) / count, "accepting": len(whole.session.unique()) / count}
     sums |= {"conversion": store.conversion} if store.goal else {}
-    return {f"sessions/{name}": float(value) for name, value in sums.items()}
+    return {f"sessions/{name}": value for name, value in sums.items()}
 
 
 def _logged(
@@ -264,7 +259,9 @@ def _logged(
     )
 
 
-def _played(policy: Acting, simulator: UserModelSimulator, seed: int) -> tuple[Tensor, Choices]:
+def _played(
+    policy: LoggedOffers, simulator: UserModelSimulator, seed: int
+) -> tuple[Tensor, Choices]:
     """Play offers: the sessions' lengths, and all choices."""
     noted = []
 

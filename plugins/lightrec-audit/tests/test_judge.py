@@ -4,8 +4,14 @@ import math
 
 import pytest
 import torch
-from lightrec_audit.commands import places_of
-from lightrec_audit.judge import Place, advantage, function_interval, judge_all, normalised
+from lightrec_audit.judge import (
+    Place,
+    advantage,
+    function_interval,
+    judge_all,
+    normalised,
+    places_of,
+)
 
 from lightrec.__main__ import main
 from lightrec.errors import RecipeError
