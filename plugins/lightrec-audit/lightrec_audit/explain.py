@@ -10,6 +10,7 @@ shares of sums do not change while all events fade alike, and jump at the end.
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -20,8 +21,9 @@ from captum.attr import IntegratedGradients
 from torch import Tensor
 
 from lightrec.api import Ranker
-from lightrec.data.sequences import with_only
+from lightrec.data.sequences import named_events, with_only
 from lightrec.encoders.text import TextEncoder
+from lightrec.encoders.words import UNSPACED
 from lightrec.errors import NotApplicable, RecipeError, RunError
 from lightrec.keys import PADDING, Column, Key
 from lightrec.nn.session import State
@@ -31,7 +33,6 @@ from lightrec.policies.mixture import Mixture
 from lightrec.ranking.blend import RANKER, Blend
 from lightrec.recommend import Recommender
 from lightrec_audit.masks import Past, by_leaving_out, masked
-from lightrec_audit.words import first_layer, spans_of, vectors_of_states
 
 STEPS: Final = (12, 24, 48, 96, 192, 384)
 """Points of the quadrature; the next number where the completeness error is too large."""
@@ -44,6 +45,8 @@ COMPARED: Final = 2_000
 """Number of other items with which the reward is compared at most."""
 ALIKE: Final = 0.99
 """The cosine that vectors of one text have at least."""
+_LETTERS: Final = rf"[^\W{UNSPACED}]+"
+_JOINED: Final = re.compile(rf"[{UNSPACED}]|{_LETTERS}(?:[-'’]{_LETTERS})*")
 
 
 @dataclass(frozen=True)
@@ -278,12 +281,11 @@ class _Case:
         if self.user is not None and store.has_times:
             for place, time in enumerate(self.recommender.people.times(self.user)):
                 times[place] = datetime.fromtimestamp(time / 1000, UTC).isoformat()
-        kinds = self.details.get(Key.FEEDBACK, torch.zeros_like(self.history))[0]
-        names = [None, *store.feedback_kinds]
-        rows = (self.history[0] - 1).tolist()
-        items, titles = catalog[Column.ITEM][rows], catalog[Column.TITLE][rows]
+        items = catalog[Column.ITEM][(self.history[0] - 1).tolist()]
+        titles = catalog[Column.TITLE].to_list()
+        named = named_events(self.details, titles, store.feedback_kinds)
         return [
-            Event(at + 1, items[at], titles[at], times[at], names[kinds[at]], each, share)
+            Event(at + 1, items[at], named[at][0], times[at], named[at][1] or None, each, share)
             for at, each, share in ordered(nats)
         ]
 
@@ -403,3 +405,37 @@ def integrated(score: Callable[[Tensor], Tensor], length: int) -> tuple[Tensor, 
         if error <= TOLERANCE:
             break
     return nats, error, closed
+
+
+def spans_of(text: str) -> list[tuple[int, int]]:
+    """Where the words of a text begin and end; of a script without blanks, its characters."""
+    return [word.span() for word in _JOINED.finditer(text)]
+
+
+def first_layer(encoder: TextEncoder, text: str) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:
+    """The input of an encoder's first layer for a text, and where in it each token stands.
+
+    :returns: states (1, T, E) of its T tokens, the same with every token replaced by padding, and
+        begin and end of each token: below 0 in a prompt, and equal for marks.
+    :raises NotApplicable: where the model's tokenizer does not tell.
+    """
+    tokenizer, card = encoder.tokenizer, encoder.card
+    if not tokenizer.is_fast:
+        raise NotApplicable(f"The tokenizer of {encoder.model} does not tell where tokens stand.")
+    read = card.prompt + (text.lower() if card.lower else text)
+    settings = {"truncation": True, "max_length": card.max_length, "return_tensors": "pt"}
+    tokens = tokenizer(read, return_offsets_mapping=True, **settings)
+    model = encoder.load_weights()
+    numbers: Tensor = tokens["input_ids"].to(next(model.parameters()).device)
+    blank = torch.full_like(numbers, tokenizer.pad_token_id or 0)
+    with torch.no_grad():
+        states, blanks = map(model.get_input_embeddings(), (numbers, blank))  # type: ignore[operator]
+    begin = len(card.prompt)
+    places = [(int(a) - begin, int(b) - begin) for a, b in tokens["offset_mapping"][0]]
+    return states, blanks, places
+
+
+def vectors_of_states(encoder: TextEncoder, states: Tensor) -> Tensor:
+    """Vectors ``(n, size)`` of what the first layer reads, ``(n, T, E)``."""
+    mask = torch.ones(states.shape[:2], dtype=torch.int64, device=states.device)
+    return encoder({"inputs_embeds": states, "attention_mask": mask})

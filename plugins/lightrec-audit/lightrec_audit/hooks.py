@@ -23,7 +23,7 @@ lightrec_commands = gives(
     }
 )
 lightrec_after_training = gives(
-    {"Board": "lightrec_audit.board:Board", "LearnedReward": "lightrec_audit.learned:LearnedReward"}
+    {"Board": "lightrec_audit.board:Board", "LearnedReward": "lightrec_audit.reward:LearnedReward"}
 )
-lightrec_sections = gives({"LearnedRewardSection": "lightrec_audit.learned:LearnedRewardSection"})
+lightrec_sections = gives({"LearnedRewardSection": "lightrec_audit.reward:LearnedRewardSection"})
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

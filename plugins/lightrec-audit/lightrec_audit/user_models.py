@@ -281,22 +281,18 @@ def _chosen_freely(
     """Let everybody choose among all items, so often (S,)."""
     everybody, items = torch.arange(starts.num_users), torch.arange(users.num_items + 1)
     history = starts.history(everybody, starts.ends, users.history_length)
-    closed = (items == PADDING).repeat(len(everybody), 1)
-    if not repeats:
-        rows, seen = starts.seen(everybody, starts.ends)
-        closed[rows, seen.where(seen < len(items), PADDING)] = True
+    may = starts.showable(everybody, starts.ends, users.num_items, repeats=repeats)
     noted = []
     for step in range(int(length.max())):
         rows = (length > step).nonzero().squeeze(1)
         person = starts.rows[rows]
         utilities = [m.utilities(m.state(history[rows]), None, person) for m in users.members]
-        laws = [u.masked_fill(closed[rows], -torch.inf).log_softmax(1) for u in utilities]
+        laws = [u.where(may[rows], -torch.inf).log_softmax(1) for u in utilities]
         key = noise.mix(noise.mix(torch.tensor(seed), rows), step).unsqueeze(1)
         luck = noise.gumbel(noise.mix(key, items))
         chosen = (torch.stack(laws).logsumexp(0) + luck).argmax(1)
         history[rows] = torch.cat([history[rows, 1:], chosen.unsqueeze(1)], 1)
-        if not repeats:
-            closed[rows, chosen] = True
+        may[rows, chosen] &= repeats
         noted.append((rows, chosen))
     return noted
 

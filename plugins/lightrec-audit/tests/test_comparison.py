@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from lightrec_audit.comparison import by_user, compared, find_models, holm, signed_ranks
+from lightrec_audit.compare import by_user, compared, find_models, holm, signed_ranks
 from scipy import stats
 
 from lightrec.__main__ import main

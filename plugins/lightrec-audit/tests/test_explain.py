@@ -8,8 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from lightrec_audit.explain import explain, integrated
-from lightrec_audit.words import first_layer, vectors_of_states
+from lightrec_audit.explain import explain, first_layer, integrated, vectors_of_states
 
 from lightrec.__main__ import main
 from lightrec.errors import RecipeError
