@@ -117,9 +117,8 @@ def judge_all(
         for letter, place in by_letter.items()
     }
     trained_in = dict(_training(word, by_letter) for word in policies)
-    if over is None:
-        everywhere = all(REFERENCE in on.policies for on in simulations.values())
-        over = REFERENCE if everywhere else FLOOR
+    everywhere = all(REFERENCE in on.policies for on in simulations.values())
+    over = over or (REFERENCE if everywhere else FLOOR)
     there = {
         (mode, letter): on.in_mode(mode)
         for mode in sorted(modes, key=lambda mode: mode != "free")
@@ -335,12 +334,9 @@ def function_interval(function: Callable[[Tensor], Tensor], users: Tensor) -> In
         users.
     """
     numbers = users.double()
-    with torch.enable_grad():
-        point = numbers.mean(0).requires_grad_()
-        value = function(point)
-        (slope,) = torch.autograd.grad(value, point)
-    error = standard_error((numbers - point.detach()) @ slope)
-    return around(float(value.detach()), *error)
+    point = numbers.mean(0)
+    slope: Tensor = torch.func.grad(function)(point)
+    return around(float(function(point)), *standard_error((numbers - point) @ slope))
 
 
 def per_user(*sessions: Sessions) -> Tensor:
@@ -370,15 +366,12 @@ def advantage(sessions: Sessions, other: Sessions) -> dict[str, Interval]:
         mean(L) · Δr: what better steps bring.
     """
     users = per_user(sessions, other)
-
-    def length(mean: Tensor) -> Tensor:
-        return (mean[1] - mean[3]) * (mean[0] / mean[1] + mean[2] / mean[3]) / 2
-
-    def rate(mean: Tensor) -> Tensor:
-        return (mean[1] + mean[3]) / 2 * (mean[0] / mean[1] - mean[2] / mean[3])
-
-    parts = {"length": function_interval(length, users), "rate": function_interval(rate, users)}
-    return {"total": mean_interval(users[:, 0] - users[:, 2]), **parts}
+    parts: dict[str, Callable[[Tensor], Tensor]] = {
+        "length": lambda m: (m[1] - m[3]) * (m[0] / m[1] + m[2] / m[3]) / 2,
+        "rate": lambda m: (m[1] + m[3]) / 2 * (m[0] / m[1] - m[2] / m[3]),
+    }
+    intervals = {name: function_interval(part, users) for name, part in parts.items()}
+    return {"total": mean_interval(users[:, 0] - users[:, 2]), **intervals}
 
 
 def normalised(sessions: Sessions, floor: Sessions, top: Sessions) -> Interval | None:
