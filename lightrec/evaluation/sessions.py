@@ -66,11 +66,8 @@ COLUMNS = {
     "reward_b": "learned reward (B)",
     "coverage": "catalog shown",
 }
-RATIOS = ("accepted", "per_step", "length")
-"""The metrics whose advantages are followed from one simulator to another."""
-RATIO_TITLES = dict(zip(RATIOS, ("accepted", "per step", "steps"), strict=True))
-
-
+RATIOS = {"accepted": "accepted", "per_step": "per step", "length": "steps"}
+"""The metrics whose advantages are followed from one simulator to another, with their titles."""
 SESSIONS = {
     "length": "steps",
     "accepted": "choices",
@@ -422,7 +419,7 @@ def _ratios(metrics: Metrics, titles: Mapping[str, str]) -> list[Table]:
     """Set each advantage in A, in B, and the transfer ratio; no table where A was not played."""
     rows = []
     for name, title in titles.items():
-        for key, column in RATIO_TITLES.items():
+        for key, column in RATIOS.items():
             end = f"policy-minus-{name}/{key}"
             if f"{HOME}/{end}" in metrics:
                 sides = (spread(interval(metrics, f"{place}/{end}")) for place in (HOME, ALL))
@@ -452,7 +449,7 @@ def summary(metrics: Metrics) -> str:
     note = f"B was fitted {_times(metrics)}; intervals count users and fits."
     lines = [Table(head, rows).text(), note]
     ratios = [
-        [f"over {title}", *(_ratio(metrics, name, key) for key in RATIOS[:2])]
+        [f"over {title}", *(_ratio(metrics, name, key) for key in ("accepted", "per_step"))]
         for name, title in titles.items()
         if f"transfer_ratio/{name}/accepted" in metrics
     ]

@@ -222,15 +222,6 @@ class _Case:
         shown = scores.masked_fill(~self.may, -torch.inf)
         return 1 + (shown > shown[:, self.item, None]).sum(1)
 
-    @torch.no_grad()
-    def ranks_without(self, left_out: Sequence[Sequence[int]]) -> list[int]:
-        """Rank once more without some events, each time others; what was seen stays seen."""
-        kept = torch.ones(len(left_out), self.length, dtype=torch.bool)
-        for row, events in enumerate(left_out):
-            kept[row, list(events)] = False
-        ranks: list[int] = self.ranks(self.recommender.raw(with_only(self.details, kept))).tolist()
-        return ranks
-
     def explained(self, k: int, words: bool) -> Explanation:
         nats, distance, average = self.by_events()
         events, catalog = self.events(nats), self.recommender.catalog
@@ -307,10 +298,18 @@ class _Case:
             enough = self.first_enough(fewer, k) if len(left) > 1 else None
         return Change(sorted(place + 1 for place in left), rank, tried)
 
+    @torch.no_grad()
     def first_enough(self, sets: Sequence[list[int]], k: int) -> tuple[list[int], int] | None:
-        """The first set of events without which the item does not come, and its place."""
-        ranks = zip(sets, self.ranks_without(sets), strict=True)
-        return next(((left, rank) for left, rank in ranks if left and rank > k), None)
+        """The first set of events without which the item does not come, and its place.
+
+        What was seen stays seen.
+        """
+        kept = torch.ones(len(sets), self.length, dtype=torch.bool)
+        for row, events in enumerate(sets):
+            kept[row, events] = False
+        ranks = self.ranks(self.recommender.raw(with_only(self.details, kept))).tolist()
+        pairs = zip(sets, ranks, strict=True)
+        return next(((left, rank) for left, rank in pairs if left and rank > k), None)
 
     def reward(self) -> Reward:
         """Ask user model A's learned reward about the item and others that may be shown."""
@@ -347,21 +346,20 @@ class _Case:
         if float(torch.cosine_similarity(vector, learned, dim=0)) < ALIKE:
             raise NotApplicable("The text's vector is not the one that the ranker has learned by.")
         spans = spans_of(text)
-        owner = [
-            next((n for n, (a, b) in enumerate(spans) if a <= begin < b and end > begin), None)
+        owners = [
+            next((n for n, (a, b) in enumerate(spans) if a <= begin < b and end > begin), -1)
             for begin, end in places
         ]
-        of_words = torch.tensor([number is not None for number in owner])
+        owner = torch.tensor(owners)
+        of_words = owner >= 0
         start = torch.where(of_words[:, None], blank, states)
 
         def score(masks: Tensor) -> Tensor:
             mixed = start + masks[..., None] * (states - start)
             return vectors_of_states(encoder, mixed) @ toward
 
-        nats = torch.zeros(len(spans))
-        for number, of_token in zip(owner, integrated(score, len(places))[0], strict=True):
-            if number is not None:
-                nats[number] += of_token
+        of_tokens = integrated(score, len(places))[0]
+        nats = torch.zeros(len(spans)).index_add(0, owner[of_words], of_tokens[of_words])
         return [Word(text[slice(*spans[at])], each, share) for at, each, share in ordered(nats)]
 
     def _direction(self, model: object) -> tuple[Ranker, Tensor]:
