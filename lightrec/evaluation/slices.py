@@ -175,7 +175,7 @@ def held_out_metrics(
     """
     counts = torch.from_numpy(store.popularity())
     metrics = result.metrics()
-    if result.lists is not None:
+    if result.lists.shape[1]:
         metrics |= recommended(result.lists, counts)
     train = store.events(TRAIN)
     train = train[np.asarray(store.items)[train] <= store.num_items]

@@ -4,7 +4,7 @@ Items already seen are left out, and items with equal scores gain no more than b
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -126,13 +126,13 @@ class RankingResult:
     :param targets: (E,) int64 held-out items.
     :param ranks: (E,) float64; infinity where the held-out item may not be shown to its user.
     :param lists: (E, K) int64, what would have been recommended at each event, best first, as
-        :func:`top_items` gives it; None where nobody asked.
+        :func:`top_items` gives it; without columns where nobody asked.
     """
 
     users: Tensor
     targets: Tensor
     ranks: Tensor
-    lists: Tensor | None = None
+    lists: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.int64))
 
     @property
     def ineligible(self) -> int:
@@ -172,7 +172,7 @@ class RankingResult:
 def evaluate_scores(
     scorer: Scorer,
     batches: Iterable[Mapping[str, Tensor]],
-    list_length: int | None = None,
+    list_length: int = 0,
     showable: Showable | None = None,
 ) -> RankingResult:
     """Rank the held-out events of some batches, without the items already seen.
@@ -180,22 +180,20 @@ def evaluate_scores(
     :param scorer: gives the scores of all items for a batch.
     :param batches: with ``history``, ``target``, ``seen`` and ``user``, as
         ``SequenceData.test_dataloader()`` gives them.
-    :param list_length: how many recommendations are kept of each event; None for none.
+    :param list_length: how many recommendations are kept of each event.
     :param showable: gives what may be shown to users, whose histories end somewhere; None where
         everything may be.
     """
     none = torch.zeros(0, dtype=torch.int64)
     users, targets, ranks = [none], [none], [none.double()]
-    lists = [] if list_length is None else [none.new_zeros(0, list_length)]
+    lists = [none.new_zeros(0, list_length)]
     for batch in batches:
         here = {name: value.cpu() for name, value in batch.items()}
         scores, seen = scorer(here).cpu(), here[Key.SEEN]
         allowed = None if showable is None else showable(here[Key.USER], here.get(Key.END))
         ranks.append(mean_ranks(scores, here[Key.TARGET], seen, allowed))
-        if list_length is not None:
+        if list_length:
             lists.append(top_items(scores, list_length, seen, allowed))
         users.append(here[Key.USER])
         targets.append(here[Key.TARGET])
-    return RankingResult(
-        torch.cat(users), torch.cat(targets), torch.cat(ranks), torch.cat(lists) if lists else None
-    )
+    return RankingResult(*map(torch.cat, (users, targets, ranks, lists)))

@@ -43,7 +43,6 @@ def catalog_map(run: Run, seed: int) -> Section | None:
     shares = {}
     for name, scorer in scorers_of(run, (), policy=True).items():
         lists = ranked.rank(store, scorer, seed).lists
-        assert lists is not None
         counts = lists.flatten().bincount(minlength=store.num_items + 1)[1:]
         shares[name], made = counts.double() / len(lists), len(lists)
     popularity = shares.pop(POPULAR)

@@ -64,7 +64,6 @@ class ProviderExposure(Evaluator):
         lists = {name: result.lists for name, result in results.items()} | {CHOICES: chosen}
         merit = exposure(chosen, providers, len(counts))
         for name, listed in lists.items():
-            assert listed is not None
             figures = spread_of(exposure(listed, providers, len(counts)), merit, new)
             metrics |= {f"exposure/{name}/{key}": value for key, value in figures.items()}
         return Findings(metrics, [self.section(metrics)])

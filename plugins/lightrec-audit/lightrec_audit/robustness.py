@@ -73,7 +73,6 @@ class Robustness(Evaluator):
             change = ranked.bootstrap(plain[name], seed=seed)
             metrics |= keys_of(f"robust/{name}/attacked", change)
             for when, result in (("before", plain[name]), ("after", ranked)):
-                assert result.lists is not None
                 held = torch.isin(result.lists, items).any(dim=1).double()
                 metrics |= mean_of_users(f"robust/{name}/{when}", held, result.users, seed)
         return Findings(metrics, [self.section(metrics)])

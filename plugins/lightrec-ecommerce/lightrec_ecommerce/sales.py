@@ -59,7 +59,7 @@ class Sales(Evaluator):
             result = log.rank(store, scorer, seed)
             hit, users = (result.ranks <= 10).double()[sold], result.users[sold]
             values = {"purchases": hit}
-            if price is not None and result.lists is not None:
+            if price is not None:
                 cost, shown = price[result.targets[sold]].double(), result.lists[sold]
                 values["revenue"] = hit * cost / cost.mean()
                 there = (shown != PADDING).sum(1).clamp(min=1)

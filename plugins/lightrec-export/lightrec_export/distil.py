@@ -299,7 +299,6 @@ def compared(
         result = evaluate_scores(
             timed(by_history(part), spent), validation_events(store, seed), list_length=LISTED
         )
-        assert result.lists is not None
         best = result.lists if best is None else best
         same = (best[:, :, None] == result.lists[:, None]).any(2) & (best > 0)
         tensors = [*part.parameters(), *part.buffers()]

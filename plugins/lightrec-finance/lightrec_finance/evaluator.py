@@ -121,7 +121,6 @@ class Portfolios(Evaluator):
         targets = Targets(np.ones(len(users), np.int32), users, ends)
         events = EvaluationEvents(log, targets, None, 256, None, 0)
         result = evaluate_scores(scores, events, list_length=self.shown, showable=allowed)
-        assert result.lists is not None
         held = np.zeros((store.num_users, store.num_items + 1), bool)
         held[result.users[:, None], result.lists] = True
         return _equal(held[users, 1:])

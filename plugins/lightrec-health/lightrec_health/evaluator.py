@@ -69,7 +69,7 @@ class HealthTradeOff(Evaluator):
                 return traded_off(liked, health, weight, shown)
 
             result, key = log.rank(run.data, scores, seed), f"health/{weight:.2f}"
-            if len(result.ranks) and result.lists is not None:
+            if len(result.ranks):
                 shown = result.lists[result.lists != PADDING]
                 metrics[f"{key}/{_NDCG}"] = result.metrics([SHOWN])[_NDCG]
                 metrics[f"{key}/score"] = float(health[shown].sum() / max(len(shown), 1))

@@ -43,7 +43,6 @@ class Familiarity(Evaluator):
         likes = liked(store)
         for name, scorer in scorers_of(run).items():
             result = log.rank(store, scorer, seed)
-            assert result.lists is not None
             shares, repeats, lists = [], [], result.lists.split(log.batch_size)
             for batch, shown in zip(log.events(store, seed), lists, strict=True):
                 seen, played = marked(batch, shown, likes)

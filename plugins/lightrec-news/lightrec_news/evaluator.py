@@ -50,7 +50,6 @@ class TopicsAndAge(Evaluator):
         events, topics = log.events(store, seed).events, store.categories(self.topic)
         for name, scorer in scorers_of(run, (), policy=True).items():
             lists = log.rank(store, scorer, seed).lists
-            assert lists is not None
             metrics |= _measures(f"news/{name}", lists.numpy(), store, events, topics)
         read = np.asarray(store.items, np.int64)[events][:, None]
         metrics |= _measures("news/read", read, store, events, None)
