@@ -13,18 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lightrec.api import Run, Stage, UserModel
 from lightrec.data.files import STAMP, write_whole
 from lightrec.data.store import TRAIN
 from lightrec.evaluation.base import Intervals, Metrics, Section, Table, number, spread
 from lightrec.evaluation.evidence import RECOMMENDERS
 from lightrec.evaluation.sessions import SimulatedSessions, paired
 from lightrec.report.page import page_of, write_metrics
-from lightrec.run import Run
-from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.irl import fit_continuation
-from lightrec.users.user_model import UserModel
 
 FACTORS = {"half": 0.5, "double": 2.0}
 MOST_OFFERS = 50_000

@@ -13,11 +13,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
-from lightrec.data.stage_data import LogData, StageData
+from lightrec.api import AfterTraining, Column, LogData, StageData, StageModule, Table
 from lightrec.data.store import VALIDATION, EventStore, padded
-from lightrec.evaluation.base import Table
-from lightrec.keys import Column
-from lightrec.nn.stage import AfterTraining, StageModule
 
 LISTED: Final = 10
 """Users whose lists are shown, and items of a list."""

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from lightrec import plugins, trust
+from lightrec.api import Evidence, ItemModel, Run, Stage, by_history
 from lightrec.blame import blaming
 from lightrec.cli.command import with_options_of
 from lightrec.cli.run import made
@@ -34,15 +35,11 @@ from lightrec.evaluation.receipt import COMPARED, receipt
 from lightrec.intervals import bootstrap_interval
 from lightrec.ranking.blend import RANKER, Blend, names_of
 from lightrec.ranking.blending import JUDGED, chosen, validation_events
-from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.metrics import RankingResult
 from lightrec.ranking.module import RankingModule
-from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
-from lightrec.run import Run
 from lightrec.stages import recipes
 from lightrec.stages import run as stages
-from lightrec.stages.stage import Stage
 from lightrec.stages.train import SECONDS, parts_of
 
 BLEND, RANDOM = "blend", "random"

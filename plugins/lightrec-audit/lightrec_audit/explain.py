@@ -20,18 +20,15 @@ import torch
 from captum.attr import IntegratedGradients
 from torch import Tensor
 
-from lightrec.api import Ranker
+from lightrec.api import PADDING, Column, Key, Ranker, Recommender, State
 from lightrec.data.sequences import named_events, with_only
 from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.words import UNSPACED
 from lightrec.errors import NotApplicable, RecipeError, RunError
-from lightrec.keys import PADDING, Column, Key
-from lightrec.nn.session import State
 from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.mixture import Mixture
 from lightrec.ranking.blend import RANKER, Blend
-from lightrec.recommend import Recommender
 from lightrec_audit.masks import Past, by_leaving_out, masked
 
 STEPS: Final = (12, 24, 48, 96, 192, 384)

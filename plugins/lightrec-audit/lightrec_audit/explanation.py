@@ -4,11 +4,10 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from lightrec.api import Bars, Run, Section, Table
 from lightrec.data.languages import fitted, width
-from lightrec.evaluation.base import Bars, Section, Table
 from lightrec.report.page import page_of
 from lightrec.report.summary import WIDTH
-from lightrec.run import Run
 from lightrec_audit.explain import ALONE, Event, Explanation
 
 SHOWN, DRAWN, TABLED = 6, 10, 50

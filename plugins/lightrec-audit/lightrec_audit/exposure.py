@@ -9,12 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightrec.api import PADDING, EventStore, HeldOutLog, Run, scorers_of
 from lightrec.data.attributes import providers_of
-from lightrec.data.store import EventStore
 from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Table
-from lightrec.evaluation.held_out import HeldOutLog, scorers_of
-from lightrec.keys import PADDING
-from lightrec.run import Run
 
 Floats = NDArray[np.float64]
 TITLE: Final = "Who is shown"

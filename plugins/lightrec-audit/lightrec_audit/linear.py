@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot, pad
 
+from lightrec.api import PADDING, Column, DataError
 from lightrec.data.store import CATEGORIES, EventStore
-from lightrec.errors import DataError
 from lightrec.intervals import reach
-from lightrec.keys import PADDING, Column
 from lightrec.users.choice_model import with_nothing
 
 STEPS = 100

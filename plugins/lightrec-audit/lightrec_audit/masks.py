@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from lightrec.api import Ranker
+from lightrec.api import PADDING, Key, Ranker
 from lightrec.data.sequences import last_events, with_only
-from lightrec.keys import PADDING, Key
 from lightrec.policies.base import session_start
 from lightrec.policies.candidate import CandidatePolicy
 from lightrec.policies.mixture import Mixture

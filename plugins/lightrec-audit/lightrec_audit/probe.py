@@ -18,11 +18,10 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from lightrec.evaluation.base import Section, Table
+from lightrec.api import PADDING, Column, Section, Table
 from lightrec.evaluation.named_policies import best_constant_lists
 from lightrec.evaluation.simulation import Simulation
 from lightrec.intervals import Interval
-from lightrec.keys import PADDING, Column
 from lightrec.progress import progress_bar
 from lightrec.simulators.rollout import ActingPolicy, Sessions
 from lightrec.simulators.session_env import Mode

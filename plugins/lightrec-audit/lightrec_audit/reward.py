@@ -16,8 +16,8 @@ from captum.attr import IntegratedGradients
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from lightrec.api import PADDING, AfterTraining, Column, Key, Run, StageData, StageModule, UserModel
 from lightrec.data.files import EXPLAINED
-from lightrec.data.stage_data import StageData
 from lightrec.data.store import TEST, TRAIN, VALIDATION
 from lightrec.evaluation.base import (
     NOTHING,
@@ -29,14 +29,10 @@ from lightrec.evaluation.base import (
     Section,
     Table,
 )
-from lightrec.keys import PADDING, Column, Key
-from lightrec.nn.stage import AfterTraining, StageModule
-from lightrec.run import Run
 from lightrec.users.choice_data import ChoiceData
 from lightrec.users.choice_model import ChoiceModel, blocks
 from lightrec.users.irl import RewardLearner, RewardModel
 from lightrec.users.module import ChoiceModule
-from lightrec.users.user_model import UserModel
 from lightrec_audit.linear import (
     POPULARITY,
     LinearReward,

@@ -11,16 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from lightrec.api import PADDING, Evidence, ItemModel, Key, NotApplicable, Run, noise
 from lightrec.data.store import TRAIN
-from lightrec.errors import NotApplicable
 from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Table, keys_of
 from lightrec.evaluation.held_out import HeldOutLog, item_models, mean_of_users
-from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend import RANKER, Blend
-from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.scorers import Scorer, by_history
-from lightrec.run import Run
-from lightrec.simulators import noise
 
 BLEND: Final = "blend"
 NOISE: Final = (0.1, 0.3)

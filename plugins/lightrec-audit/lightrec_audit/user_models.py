@@ -16,15 +16,12 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
 
+from lightrec.api import PADDING, Key, Run, UserModel, noise
 from lightrec.data.store import EventStore, pieces
 from lightrec.evaluation.base import Evaluator, Findings, Metrics, Section, Sides, Table
-from lightrec.keys import PADDING, Key
-from lightrec.run import Run
-from lightrec.simulators import noise
 from lightrec.simulators.rollout import play
 from lightrec.simulators.user_model import LogStarts, UserModelSimulator
 from lightrec.simulators.worlds.far_log import HeldOut
-from lightrec.users.user_model import UserModel
 
 LENGTHS = ("1", "2", "3-4", "5-8", "9-16", "17-32", "33+")
 """Bins of session length."""

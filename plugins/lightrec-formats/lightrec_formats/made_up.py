@@ -12,11 +12,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lightrec.data.catalog import Catalog, Users
-from lightrec.data.log import InteractionLog
+from lightrec.api import Catalog, Column, InteractionLog, Users
 from lightrec.data.readers.base import Tables
 from lightrec.data.readers.canonical import write_tables
-from lightrec.keys import Column
 
 Floats: TypeAlias = NDArray[np.float64]
 Rows: TypeAlias = NDArray[np.int64]

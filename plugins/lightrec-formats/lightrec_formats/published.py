@@ -10,15 +10,10 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from lightrec.data.casts import to_numbers
-from lightrec.data.catalog import Catalog, Users
-from lightrec.data.log import InteractionLog
-from lightrec.data.readers.base import Reader
+from lightrec.api import Catalog, DataError, InteractionLog, Reader, TextTable, Users, to_numbers
 from lightrec.data.readers.columns import match_columns
-from lightrec.data.readers.delimited import TextTable
 from lightrec.data.readers.table import TableReader
 from lightrec.data.schema import Place, Problems, Table
-from lightrec.errors import DataError
 
 
 class PublishedReader(TableReader):

@@ -8,14 +8,9 @@ from typing import Final
 
 import polars as pl
 
-from lightrec.data.casts import to_numbers
-from lightrec.data.log import InteractionLog
-from lightrec.data.readers.base import Reader
-from lightrec.data.readers.delimited import TextTable
+from lightrec.api import DataError, InteractionLog, Place, Problems, Reader, TextTable, to_numbers
 from lightrec.data.readers.table import TableKind, TableReader
-from lightrec.data.schema import Place, Problems
 from lightrec.data.types import are_shared
-from lightrec.errors import DataError
 
 LOG: Final = ".inter"
 ANY_NUMBER: Final = (-math.inf, math.inf, "a number")

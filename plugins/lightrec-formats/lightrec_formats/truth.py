@@ -14,12 +14,8 @@ from lightrec_testing.tiny import kit_folder
 from numpy.typing import NDArray
 
 from lightrec import plugins
+from lightrec.api import Column, EventStore, Recommender, RewardContext, Run
 from lightrec.data.domain import showable
-from lightrec.data.store import EventStore
-from lightrec.keys import Column
-from lightrec.recommend import Recommender
-from lightrec.rewards.base import RewardContext
-from lightrec.run import Run
 from lightrec_formats.made_up import APPEAL, TRUTH
 
 Forbidden: TypeAlias = Callable[[EventStore], NDArray[np.bool_]]

@@ -8,13 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, pad
 
+from lightrec.api import PADDING, Details, RecipeError
 from lightrec.blame import blaming
-from lightrec.errors import RecipeError
-from lightrec.keys import PADDING
 from lightrec.nn.part import Part
 from lightrec.nn.precision import full_precision
 from lightrec.nn.towers import CausalTransformer, UserTower
-from lightrec.ranking.scorers import Details
 from lightrec.trust import arguments_of
 from lightrec_generate.identifiers import Identifiers
 from lightrec_generate.newcomers import RECENT, Newcomers

@@ -9,13 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from lightrec.api import DataError, Run, Stage
 from lightrec.data.sequences import Sequences
 from lightrec.encoders.base import Encoder, item_vectors
-from lightrec.errors import DataError
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
 from lightrec.nn.part import Part
-from lightrec.run import Run
-from lightrec.stages.stage import Stage
 from lightrec_generate.quantise import distances, encode, product_books, residual_books
 
 Kind = Literal["residual", "product"]

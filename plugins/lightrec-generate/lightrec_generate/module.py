@@ -7,13 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lightrec.api import PADDING, Key, RecipeError, by_history
 from lightrec.data.sequences import Batch
-from lightrec.errors import RecipeError
-from lightrec.keys import PADDING, Key
 from lightrec.nn.precision import full_precision
 from lightrec.ranking.blending import judge, validation_events
 from lightrec.ranking.module import RankedStage
-from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec_generate.generator import Generator
 from lightrec_generate.identifiers import Identifiers

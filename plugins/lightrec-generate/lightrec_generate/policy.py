@@ -6,9 +6,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from lightrec.nn.session import State
-from lightrec.policies.base import ScoredPolicy, among_candidates, vectors_of, without_nothing
-from lightrec.run import Run
+from lightrec.api import Run, ScoredPolicy, State, among_candidates, vectors_of, without_nothing
 from lightrec_generate.generator import Generator
 
 

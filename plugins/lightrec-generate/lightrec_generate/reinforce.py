@@ -7,9 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from lightrec.api import Key, RecipeError
 from lightrec.data.sequences import Batch
-from lightrec.errors import RecipeError
-from lightrec.keys import Key
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.slate_law import items_at
 from lightrec_generate.generator import Generator

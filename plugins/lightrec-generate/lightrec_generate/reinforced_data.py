@@ -12,15 +12,12 @@ from tensordict import TensorDict
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from lightrec.api import PADDING, DataError, Key, Reward, RewardContext, UserModel
 from lightrec.blame import blaming
 from lightrec.data.domain import showable
 from lightrec.data.sequences import Batch, Sequences
 from lightrec.data.share import EpochSampler, present_share
 from lightrec.data.store import TRAIN, EventStore, padded
-from lightrec.errors import DataError
-from lightrec.keys import PADDING, Key
-from lightrec.rewards.base import Reward, RewardContext
-from lightrec.users.user_model import UserModel
 from lightrec_generate.module import GeneratorData
 from lightrec_generate.rewards import GainReward
 

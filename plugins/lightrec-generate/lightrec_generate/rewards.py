@@ -6,9 +6,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec.errors import NotApplicable
-from lightrec.keys import PADDING, Key
-from lightrec.rewards.base import Reward, RewardContext
+from lightrec.api import PADDING, Key, NotApplicable, Reward, RewardContext
 
 
 class GainReward(Reward):

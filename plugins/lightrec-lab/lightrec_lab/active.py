@@ -5,10 +5,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightrec.api import Key, UserModel
 from lightrec.data.store import TRAIN
-from lightrec.keys import Key
 from lightrec.users.choice_data import ChoiceData
-from lightrec.users.user_model import UserModel
 
 
 @torch.no_grad()

@@ -14,8 +14,7 @@ from tensordict import TensorDictBase
 from torch import Tensor, nn
 from torch.nn.functional import embedding, softplus
 
-from lightrec.keys import PADDING, Key
-from lightrec.learners.transitions import FEATURES
+from lightrec.api import FEATURES, PADDING, Key
 from lightrec.nn.session import perceptron
 from lightrec.trust import ARGUMENTS
 from lightrec_lab.imitation import ImitationReward

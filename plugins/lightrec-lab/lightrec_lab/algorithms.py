@@ -8,12 +8,10 @@ from tensordict.nn import TensorDictModuleBase
 from torch import nn
 from torchrl.objectives import DQNLoss, LossModule, SoftUpdate, ValueEstimators
 
-from lightrec.keys import Key
+from lightrec.api import FEATURES, Key, LearnedPolicy
 from lightrec.learners.algorithms import IQL, Learner
 from lightrec.learners.losses import positive
-from lightrec.learners.transitions import FEATURES
 from lightrec.nn.plackett_luce import PlackettLuce, may_be_shown
-from lightrec.policies.base import LearnedPolicy
 from lightrec.policies.epsilon_greedy import EpsilonSlates
 from lightrec_lab.losses import CandidateSACLoss
 

@@ -10,8 +10,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from lightrec.errors import RecipeError
-from lightrec.keys import Key
+from lightrec.api import Key, RecipeError
 from lightrec.learners.playing import LearnableReward, PlayingStage
 from lightrec.learners.transitions import FEATURES, SLATE, drawn
 from lightrec.nn.plackett_luce import PlackettLuce

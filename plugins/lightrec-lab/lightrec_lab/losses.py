@@ -12,10 +12,9 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 
-from lightrec.keys import Key
+from lightrec.api import Key, ScoredPolicy
 from lightrec.learners.losses import Distance, ValueLoss, positive, stacked
 from lightrec.nn.plackett_luce import at, expectation, log_probabilities, may_be_shown
-from lightrec.policies.base import ScoredPolicy
 
 
 class CandidateSACLoss(ValueLoss):

@@ -11,14 +11,11 @@ from tensordict import TensorDict
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
+from lightrec.api import PADDING, Column, DataError, InteractionLog, Key, Run
 from lightrec.data.domain import eligible
-from lightrec.data.log import InteractionLog
 from lightrec.data.people import People
-from lightrec.errors import DataError
-from lightrec.keys import PADDING, Column, Key
 from lightrec.policies.base import session_start, without_nothing
 from lightrec.ranking.continued import items_before
-from lightrec.run import Run
 from lightrec_ope import estimators as ope
 from lightrec_ope.estimators.estimate import IntervalName, unusable
 from lightrec_ope.estimators.models import by_user

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightrec.api import AfterTraining, StageModule
+from lightrec.api import AfterTraining, Encoder, StageData, StageModule
 from lightrec.blame import provider
-from lightrec.data.stage_data import StageData
-from lightrec.encoders.base import Encoder
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.blending import validation_events
 from lightrec.ranking.module import RankingModule

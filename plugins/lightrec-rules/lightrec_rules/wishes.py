@@ -30,11 +30,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lightrec.data.store import EventStore
+from lightrec.api import Column, EventStore, Key
 from lightrec.encoders.base import Encoder, encoded, unit_vectors
 from lightrec.encoders.words import word_table, words_of
 from lightrec.errors import RecipeError, RunError
-from lightrec.keys import Column, Key
 from lightrec.nn.item_tower import ItemTower
 from lightrec.ranking.blend import Blend, log_shares
 from lightrec.ranking.blend_weights import ABSENT, Candidates, fit_weights, weighed

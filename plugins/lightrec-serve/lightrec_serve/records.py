@@ -30,11 +30,10 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 from lightrec_export.worth import earnings, worth_of
 
-from lightrec.api import Column
+from lightrec.api import Column, DataError
 from lightrec.data.files import new_file
 from lightrec.data.parquet import KIND_KEY, SCHEMA_VERSION, VERSION_KEY
 from lightrec.data.schema import LOG_SCHEMA
-from lightrec.errors import DataError
 from lightrec_serve.tables import ANSWERS, FEEDBACK, LEFT, OUTSIDE, SESSIONS, SHOWN, TRIALS
 
 ROWS: Final = 10_000

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import sqlalchemy as sa
 
-from lightrec.api import Column
-from lightrec.errors import DataError
+from lightrec.api import Column, DataError
 from lightrec_serve import personal
 from lightrec_serve.tables import (
     ANSWERS,

@@ -130,7 +130,7 @@ def test_what_is_typed_is_offered_and_filters_and_pages_hold(tab):
     tab.page.get_by_role("button", name="Reset").click()
     tab.page.locator(".filters summary").click()
     expect(tab.page.locator("#columns-known")).to_contain_text("kind=lamp")
-    tab.page.fill("#only", "kind=lamp; kind!=tea")
+    tab.page.fill("#only", "kind=lamp;")
     tab.page.press("#only", "Tab")
     expect(tab.page.locator("h3:visible").first).to_contain_text("lamp")
     first = tab.titles()

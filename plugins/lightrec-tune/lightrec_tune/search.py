@@ -25,11 +25,10 @@ from lightning.pytorch.callbacks import Callback
 from matplotlib import pyplot
 from optuna.trial import Trial, TrialState
 
+from lightrec.api import Stage, Table
 from lightrec.data.files import write_whole
 from lightrec.errors import LightrecError, RecipeError, RunError
-from lightrec.evaluation.base import Table
 from lightrec.nn.stage import LAST, StageModule
-from lightrec.stages.stage import Stage
 from lightrec.stages.tensorboard import write_final
 from lightrec.stages.train import ParsedRecipe, fit
 from lightrec_tune.space import Space, ends, held, text

@@ -11,19 +11,14 @@ import numpy as np
 import polars as pl
 
 from lightrec import plugins
-from lightrec.data.catalog import Catalog, Users
-from lightrec.data.domain import Domain
+from lightrec.api import Catalog, Column, DataError, Domain, EventStore, Stage, Users
 from lightrec.data.log import NO_EVENTS, InteractionLog
 from lightrec.data.parquet import KIND_KEY
 from lightrec.data.readers.base import Columns, Tables, read_table
 from lightrec.data.readers.canonical import CanonicalReader
 from lightrec.data.schema import LOG_SCHEMA, Problems
-from lightrec.data.store import EventStore
 from lightrec.data.visitors import persons, renamed
-from lightrec.errors import DataError
-from lightrec.keys import Column
 from lightrec.stages.data import Gathered, prepared
-from lightrec.stages.stage import Stage
 
 _SAID: Final = (Column.VALUE, Column.COUNT, Column.PROPENSITY, Column.CANDIDATES)
 SAME: Final = tuple(name for name in LOG_SCHEMA if name not in _SAID)

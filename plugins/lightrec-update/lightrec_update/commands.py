@@ -4,10 +4,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from lightrec.api import Run, Table
 from lightrec.cli.command import with_options_of
 from lightrec.cli.run import stage_overrides
-from lightrec.evaluation.base import Table
-from lightrec.run import Run
 from lightrec_update import update as updating
 from lightrec_update import versions
 

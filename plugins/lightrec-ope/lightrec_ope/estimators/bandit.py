@@ -11,9 +11,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from lightrec.data.log import InteractionLog
-from lightrec.errors import DataError
-from lightrec.keys import Column, Key
+from lightrec.api import Column, DataError, InteractionLog, Key
 from lightrec.policies.base import Policy, session_start
 from lightrec_ope.estimators.estimate import (
     Estimator,
