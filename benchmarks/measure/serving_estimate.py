@@ -82,11 +82,13 @@ def measure(cell: Cell) -> dict[str, float]:
             (number,) = engine.catalog.numbers([item])
             served.append(float(value[number]))
             scores[number] = -torch.inf
-    metrics = {"truth": float(np.mean(truth)), "served": float(np.mean(served)), "believed": 0.0}
+    metrics = {"truth": float(np.mean(truth)), "served": float(np.mean(served))}
+    metrics |= {"believed": 0.0, "right": 0.0}
     for name, each in json.loads(found.read_text()).items():
         metrics |= {f"{name}/{part}": each[part] for part in ("value", "low", "high")}
         at = metrics["served" if name == "log" else "truth"]
         if each["verdict"] != "unusable":
             metrics[f"{name}/inside"] = float(each["low"] <= at <= each["high"])
             metrics["believed"] += name != "log"
+            metrics["right"] += name != "log" and metrics[f"{name}/inside"]
     return metrics

@@ -174,6 +174,8 @@ def measure(cell: Cell) -> dict[str, float]:
                 kills["service"] += 1
         for client in clients:
             client.join()
+        while any(ask("GET", "/ready", port=port)["waiting"] for port in PORTS):
+            time.sleep(0.1)
     finally:
         for service in services.values():
             service.end()

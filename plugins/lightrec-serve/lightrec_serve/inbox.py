@@ -67,10 +67,9 @@ class Inbox:
         try:
             return *await self._store(events), 0
         except StoreError as error:
-            if self.aside is None:
-                raise
+            waiting = await self._keep_aside(events, error)
             logger.warning("feedback kept aside", extra={"why": str(error)})
-        return 0, 0, await self._keep_aside(events)
+        return 0, 0, waiting
 
     def _check(self, events: Sequence[Event], kinds: Collection[str]) -> None:
         wrong = [each.kind for each in events if each.kind not in {*kinds, *ANSWERED}]
@@ -108,9 +107,14 @@ class Inbox:
         await self.sessions.begin(state)
         return state
 
-    async def _keep_aside(self, events: Sequence[Event]) -> int:
-        """Keep events until the store is there, with the sessions that are known here."""
-        assert self.aside is not None
+    async def _keep_aside(self, events: Sequence[Event], error: StoreError) -> int:
+        """Keep events until the store is there, with their sessions.
+
+        :raises StoreError: where nothing is kept aside, or a session is not known here: once it
+            turned out that nobody knows it, its events would be lost.
+        """
+        if self.aside is None:
+            raise error
         rows = []
         for event in events:
             session = None if event.user is None else self.outside(event.user)
@@ -119,10 +123,10 @@ class Inbox:
                 session, shown = state.session, state.shown.get(event.answer or "")
                 if shown is not None and event.item not in shown:
                     raise _not_shown(event)
-            if session is not None:
-                await self.writes.call(self.aside.begin, session)
-            # One that is not known here is looked for once the store is there.
-            rows.append(_row(event, session or Session(str(event.session), None, "unknown", 0)))
+            if session is None:
+                raise error
+            await self.writes.call(self.aside.begin, session)
+            rows.append(_row(event, session))
             if state is not None:
                 state.events = [*state.events, (event.item, event.kind, rows[-1].time)]
         await self.writes.call(self.aside.feedback, rows)
@@ -138,16 +142,10 @@ class Inbox:
         by_session = attrgetter("session")
         kept = sorted(self.aside.oldest(TOGETHER), key=by_session)
         for name, some in groupby(kept, by_session):
-            rows = [*some]
-            session = self.aside.session(name)
-            session = session or await self.sessions.reads.call(self.store.session, name)
-            if session is None:
-                said = {"session": name, "events": len(rows)}
-                logger.error("feedback of a session that nobody knows is dropped", extra=said)
-            else:
-                await self.writes.call(self.store.begin, session)
-                theirs = [Feedback(**vars(row) | {"user": session.user}) for row in rows]
-                await self.writes.call(self.store.feedback, theirs)
+            rows, session = [*some], self.aside.session(name)
+            assert session is not None
+            await self.writes.call(self.store.begin, session)
+            await self.writes.call(self.store.feedback, rows)
             self.aside.forget(session=name, ids=[row.id for row in rows])
         logger.info("feedback brought", extra={"events": len(kept), "left": self.waiting})
 
