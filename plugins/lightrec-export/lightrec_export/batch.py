@@ -65,21 +65,26 @@ class Lists:
 
     @torch.inference_mode()
     def _search(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        if (blend := self.exported.blend) is not None:
-            scores = blend.scores(rows).where(rows.any(1, keepdim=True), self.exported.popular)
-            scores = scores.scatter(1, rows * (not self.exported.repeats), -torch.inf)
-            scores[:, 0] = -torch.inf
-            best = scores.topk(min(self.k, scores.shape[1] - 1))
-            return best.indices * (best.values > -torch.inf), best.values
-        length = self.exported.history_length
-        queries = self.exported.queries(rows if length is None else rows[:, -length:])
-        if self.rules is not None:
-            scores = queries @ self.exported.table.T + self.exported.bias + self.rules.boost
-            scores.masked_fill_(~self.rules.there, -torch.inf)
-            scores.scatter_(1, rows * (not self.exported.repeats), -torch.inf)
-            items, _ = self.rules.fill(scores, self.k)
+        rules, held = self.rules, self.exported
+        if held.blend is None:
+            length = held.history_length
+            queries = held.queries(rows if length is None else rows[:, -length:])
+            if rules is None:
+                return self.index.search(queries, self.k, None, None if held.repeats else rows)
+            scores = queries @ held.table.T + held.bias
+        else:
+            # Boosts are added to logarithms.
+            popular = held.popular if rules is None else held.popular.clamp_min(0).log1p()
+            scores = held.blend.scores(rows).where(rows.any(1, keepdim=True), popular)
+        if rules is not None:
+            scores = (scores + rules.boost).masked_fill(~rules.there, -torch.inf)
+        scores = scores.scatter(1, rows * (not held.repeats), -torch.inf)
+        scores[:, 0] = -torch.inf
+        if rules is not None:
+            items, _ = rules.fill(scores, self.k)
             return items, scores.gather(1, items)
-        return self.index.search(queries, self.k, None, None if self.exported.repeats else rows)
+        best = scores.topk(min(self.k, scores.shape[1] - 1))
+        return best.indices * (best.values > -torch.inf), best.values
 
     def _histories(self, people: pa.Table) -> torch.Tensor:
         """Histories as item numbers, (B, L) int64, padded on the left."""

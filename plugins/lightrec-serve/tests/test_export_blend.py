@@ -97,21 +97,27 @@ def test_lists_in_batches_are_those_of_recommend(made):
 def test_standing_rules_hold_in_the_export_as_in_the_run(made, tmp_path):
     path, folder = made
     recommender, engine = lightrec.load(path), BlendEngine(folder)
-    pinned = recommender.store.catalog["item"][-1]
+    gone, *held, pinned = recommender.store.catalog["item"]
+    histories = [held[:3], held[4:5]]
     people = [*recommender.people.rows][:9]
     rules = [place / "rules.yaml" for place in (path, folder)]
     for file in rules:
-        file.write_text(f"pins:\n- {{item: {pinned}, place: 2}}\n")
+        file.write_text(f"pins:\n- {{item: {pinned}, place: 2}}\nin_stock: item!={gone}\n")
     try:
         expected = [recommender.recommend(user, k=5)["item"].to_list() for user in people]
         export(Run(path), tmp_path / "new")
         assert (tmp_path / "new" / "rules.yaml").is_file()
         answers = engine.answer([Query(user=user, k=5) for user in people])
+        lists = Lists(str(folder), 6)(pa.table({"user": ["a", "b"], "history": histories}))
+        listed = [recommender.recommend(history=h, k=6)["item"].to_list() for h in histories]
+        whole = Lists(str(folder), 99)(pa.table({"user": ["c"], "history": [held[:1]]}))
     finally:
         for file in rules:
             file.unlink()
     assert [[engine.catalog.describe(n)[0] for n in x.items] for x in answers] == expected
     assert sum(items[1] == pinned for items in expected) > 4
+    assert lists["items"].to_pylist() == listed
+    assert (gone in whole["items"].to_pylist()[0], lists["items"][0].as_py()[1]) == (False, pinned)
 
 
 @pytest.fixture
