@@ -54,7 +54,7 @@ LINES = {
     "serve": "{run} --store sqlite:///{scratch}/served.db",
     "export": "{run} {scratch}/export",
 }
-ELSEWHERE = ("data ", "plugins ", "recipes ", "doctor", "forget", "served", "batch")
+ELSEWHERE = ("data ", "plugins ", "recipes ", "doctor", "forget", "person", "served", "batch")
 """What the names of commands begin with that take no run folder."""
 WRITING = ("run", "update", "runs promote", "fit")
 ROUNDS = int(os.environ.get("LIGHTREC_WALK_ROUNDS", "4"))

@@ -46,6 +46,8 @@ class Client:
     :param url: its address, such as ``http://127.0.0.1:8000``.
     :param token: of the role that the requests need.
     :param patience: seconds for which a request is sent again; 0 for once.
+    :param fallback: number of people whose last slates are kept, and given again, as ``degraded``,
+        where the service is busy or cannot be reached; who has none gets a stranger's.
     :param transport: in place of the network, such as ``httpx.WSGITransport`` in tests.
     """
 
@@ -54,10 +56,12 @@ class Client:
         url: str,
         token: str | None = None,
         patience: float = 30.0,
+        fallback: int = 0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
-        self.patience = patience
+        self.patience, self.fallback = patience, fallback
+        self._last: dict[str | None, dict[str, Any]] = {}
         self.http = httpx.Client(base_url=url, headers=headers, timeout=60, transport=transport)
 
     def ask(self, method: str, path: str, body: object = None, **query: Any) -> Any:
@@ -85,8 +89,22 @@ class Client:
             sleep(wait)
 
     def recommend(self, user: str | None = None, **ask: Any) -> dict[str, Any]:
-        """A slate; see ``/docs`` for what may be asked."""
-        slate: dict[str, Any] = self.ask("POST", "/recommend", ask | {"user": user})
+        """A slate; see ``/docs`` for what may be asked.
+
+        :raises Refused: where there is none, also of those that are kept.
+        """
+        try:
+            slate: dict[str, Any] = self.ask("POST", "/recommend", ask | {"user": user})
+        except Refused as error:
+            kept = self._last.get(user, self._last.get(None))
+            if error.status != 503 or kept is None:
+                raise
+            return kept | {"degraded": True}
+        if self.fallback and (user is not None or not ask.get("history")):
+            self._last.pop(user, None)
+            self._last[user] = slate
+            if len(self._last) > self.fallback:  # a stranger's is kept
+                del self._last[next(each for each in self._last if each is not None)]
         return slate
 
     def feedback(self, events: Rows) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """`lightrec serve`: an HTTP service for runs and exports."""
 
+import json
 import logging
 import os
 import sys
@@ -40,6 +41,7 @@ def serve(
     history: int = 1_000,
     rate: float = 0.0,
     patience: float = 0.2,
+    keep: int = 0,
     hosts: list[str] | None = None,
 ) -> None:
     """Serve a run, or several beside each other, over HTTP, with a page at /.
@@ -79,6 +81,7 @@ def serve(
     :param rate: requests a second of one client at most; 0 for no limit.
     :param patience: seconds for which a list waits for the store, before it is made without what
         the store knows; feedback waits ten times as long.
+    :param keep: days after which what is stored is erased; 0: never.
     :param hosts: names by which the service may be called (default: this machine's own, where there
         are no tokens; else any).
     """
@@ -136,7 +139,7 @@ def serve(
         aside = None
         print(f"Feedback that comes while the store is away will be refused. {error}")
     log_as_json()
-    service = Service(arms, kept, time, patience, aside)
+    service = Service(arms, kept, time, patience, aside, keep)
     app = application(
         service,
         Limits(body=body, k=k, history=history, rate=rate),
@@ -205,6 +208,28 @@ def served(
             "start `lightrec serve` on this store once, and export again.",
             file=sys.stderr,
         )
+
+
+def person(store: str, user: str) -> None:
+    """Print all that is stored of a person, as JSON.
+
+    examples:
+      lightrec person runs/video/served.db 42
+      lightrec person postgresql://me@host/served 42 > 42.json
+
+    Sessions, answers with what they showed, feedback, and attributes that were put; what the run's
+    own log has is in its files.
+
+    :param store: a file of SQLite or the URL of a database.
+    :param user: the person's id.
+    """
+    from lightrec_serve.store import Store
+
+    with Store(_url(store)) as held:
+        stored = held.person(user)
+    if not any(stored.values()):
+        raise RecipeError(f"Nothing is stored of {user!r}.")
+    print(json.dumps(stored, indent=2, ensure_ascii=False))
 
 
 def forget(store: str, *, user: str | None = None, before: str | None = None) -> None:

@@ -27,6 +27,8 @@ from lightrec_serve.tables import OUTSIDE
 if TYPE_CHECKING:
     from lightrec_serve.records import ArmNumbers
 
+DAY: Final = 86_400_000
+"""Milliseconds."""
 PATIENCE: Final = 0.2
 """Seconds for which a slate waits for a store."""
 WATCHED: Final = 0.5
@@ -35,6 +37,11 @@ LONG: Final = 0.2
 """Seconds of counting from which on numbers are given again, for 30 times as long."""
 SHARED: Final = {each.name for each in fields(Query)} & Ask.model_fields.keys() - {"user"}
 """Fields of a request that a query has as they are."""
+OF_LAW: Final = SHARED - {*OF_PERSON, "explain"} | {"explore", "more"}
+"""Fields of a request by which a slate is drawn: stored with such a slate alone, as they may hold
+wishes."""
+SWEPT: Final = 3_600.0
+"""Seconds after which what is too old is erased again."""
 logger = logging.getLogger("lightrec.serve")
 
 
@@ -65,6 +72,7 @@ class Service:
         :func:`lightrec.data.times.moment`; None for the last event of each arm's log.
     :param patience: seconds for which a slate waits for the store; feedback waits ten times as
         long.
+    :param keep: days after which what is stored is erased; 0: never.
     :param aside: a store on this machine for feedback that comes while the other one is not there;
         None: such feedback is refused.
     """
@@ -76,7 +84,9 @@ class Service:
         time: str | None = None,
         patience: float = PATIENCE,
         aside: Store | None = None,
+        keep: int = 0,
     ) -> None:
+        self.keep, self._swept = keep, -SWEPT
         self.arms, self.store, self.time = {arm.name: arm for arm in arms}, store, time
         self.reads, self.writes = Patient(patience), Patient(10 * patience)
         self.sessions, self.stock = Sessions(store, self.reads), Stock(store, self.reads)
@@ -137,7 +147,8 @@ class Service:
             degraded=not known or self.stock.behind,
             items=places,
         )
-        request = ask.model_dump(mode="json", exclude_defaults=True)
+        needed = {*OF_PERSON, *(OF_LAW if ask.explore else ())}
+        request = ask.model_dump(mode="json", exclude_defaults=True, include=needed)
         if ranked.rules:
             pinned = [place.item for place in places if place.pinned]
             request["rules"] = {"mark": ranked.rules, "pinned": pinned}
@@ -346,6 +357,15 @@ class Service:
             await self.stock.catch_up()
             with suppress(StoreError):
                 await self.inbox.bring()
+            if self.keep and monotonic() - self._swept > SWEPT:
+                self._swept = monotonic()
+                with suppress(StoreError):
+                    await asyncio.to_thread(self._sweep)
+
+    def _sweep(self) -> None:
+        """Erase what is too old."""
+        counts = self.store.forget(before=milliseconds() - self.keep * DAY)
+        logger.info("too old, and erased", extra=counts)
 
     def close(self) -> None:
         """Finish what was begun, and close the stores."""

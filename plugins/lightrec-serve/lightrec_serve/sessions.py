@@ -41,7 +41,8 @@ class Patient:
     def __init__(self, wait: float) -> None:
         self.wait = wait
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
-        self._begun: dict[Future[Any], float] = {}
+        self._begun: dict[object, float] = {}
+        """When each call that is not done began; one that waits for a thread has not begun."""
 
     async def call(self, function: Callable[..., T], *given: Any) -> T:
         """Call something of the store.
@@ -64,10 +65,16 @@ class Patient:
     def _do(self, function: Callable[..., T], *given: Any) -> "Future[T]":
         if any(monotonic() - since > self.wait for since in [*self._begun.values()]):
             raise self._late()
-        future = self._threads.submit(function, *given)
-        self._begun[future] = monotonic()
-        future.add_done_callback(lambda done: self._begun.pop(done, None))
-        return future
+        call = object()
+
+        def timed() -> T:
+            self._begun[call] = monotonic()
+            try:
+                return function(*given)
+            finally:
+                del self._begun[call]
+
+        return self._threads.submit(timed)
 
     def _late(self) -> StoreError:
         return StoreError(f"The store has not answered for {self.wait:g} seconds.")

@@ -1,6 +1,7 @@
 """The service over HTTP, on a tiny run: what it answers and what it keeps."""
 
 import asyncio
+import json
 import math
 import shutil
 import weakref
@@ -272,11 +273,27 @@ def test_what_is_stored_of_a_person_is_told_and_erased(client, tmp_path, capsys)
         assert http.get("/people/u3").status_code == http.delete("/people/u3").status_code == 404
         event = {"id": "1", "session": slate["session"], "item": "i1"}
         assert http.post("/feedback", json={"events": [event]}).status_code == 404
-        slate_of(http, user="u4")
+        slate_of(http, user="u4", ask="tea", exclude=["i5"])
+    assert main(["person", str(tmp_path / "served.db"), "u4"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["answers"][0]["request"] == "{}", "only what is needed is stored"
+    assert main(["person", str(tmp_path / "served.db"), "u3"]) == 2
     for said, options in (("1 of answers", ["--user", "u4"]), ("0 of", ["--before", "2026-01-01"])):
         assert main(["forget", str(tmp_path / "served.db"), *options]) == 0
         assert said in capsys.readouterr().out
     assert main(["forget", str(tmp_path / "served.db")]) == 2
+
+
+def test_what_is_too_old_is_erased_by_itself(client, monkeypatch):
+    monkeypatch.setattr("lightrec_serve.service.WATCHED", 3600)  # it is swept by the test
+    with client() as http:
+        slate = slate_of(http, user="u3")
+        old = {"id": "1", "session": slate["session"], "item": "i1", "time": "2020-01-01"}
+        http.post("/feedback", json={"events": [old, old | {"id": "2", "time": None}]})
+        service = http.app.state.service
+        service.keep = 30
+        service._sweep()
+        assert [row["id"] for row in http.get("/people/u3").json()["feedback"]] == ["2"]
 
 
 def test_the_engine_of_a_version_that_is_replaced_leaves_the_memory(client, tiny_run):

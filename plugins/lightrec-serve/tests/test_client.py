@@ -74,3 +74,9 @@ def test_what_is_refused_for_the_moment_is_sent_again(asked, monkeypatch):
     with pytest.raises(Refused, match="Busy"):
         client.recommend(k=2)
     assert slept[3:] == [7] * 4, "for half a minute"
+    first.clear()
+    client.patience, client.fallback = 0, 2
+    kept = {user: client.recommend(user, k=2) for user in (None, "u3", "u4")}
+    for user, same in (("u4", "u4"), ("u3", None), (None, None)):
+        first.append(busy)
+        assert client.recommend(user, k=2) == kept[same] | {"degraded": True}
