@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from lightrec.errors import LightrecError
 from lightrec_serve.schema import Event
-from lightrec_serve.store import Session, Store, StoreError
+from lightrec_serve.store import KnownOf, Session, Store, StoreError
 
 HELD: Final = 50_000
 """Sessions whose state is held in memory; others are read from the store when they go on."""
@@ -26,6 +26,8 @@ THREADS: Final = 8
 T = TypeVar("T")
 Happened = tuple[str, str, int]
 """An event: its item, its kind, and its time as in a store."""
+Mark = tuple[int, int]
+"""See :class:`lightrec_serve.store.KnownOf`."""
 
 
 class Conflict(LightrecError):
@@ -102,12 +104,12 @@ class State:
     events: list[Happened] = field(default_factory=list)
     before: int = 0
     """How many of them are of other sessions."""
-    mark: tuple[int, int] = (0, 0)
-    """What tells whether there are others by now, see :meth:`Store.known_of`."""
+    mark: Mark = (0, 0)
+    """What tells whether there are others by now."""
     shown: dict[str, set[str]] = field(default_factory=dict)
     """Items of the session's last answers."""
 
-    def knows(self, events: list[Happened], before: int, mark: tuple[int, int]) -> None:
+    def knows(self, events: list[Happened], before: int, mark: Mark) -> None:
         """Note the user's events, of which the first ``before`` are of other sessions."""
         self.events, self.before, self.mark = events, before, mark
 
@@ -137,10 +139,10 @@ class Sessions:
         if (state := self._states.get(name)) is not None:
             self._states.move_to_end(name)
             of = name, state.session.user, REMEMBERED
-            *mark, last = await self.reads.call(self.store.known_of, *of)
-            if last is None or last in state.shown:
-                if tuple(mark) != state.mark:
-                    state.knows(*await self.reads.call(self._events_of, state.session))
+            known = await self.reads.call(self.store.known_of, *of)
+            if known.answer is None or known.answer in state.shown:
+                if known.mark != state.mark:
+                    state.knows(*await self.reads.call(self._events_of, state.session, known))
                 return state
             del self._states[name]  # it went on elsewhere, or was erased
         session = await self.reads.call(self.store.session, name)
@@ -202,23 +204,24 @@ class Sessions:
     def _read(self, state: State) -> State:
         """Read what is stored of a session."""
         session = state.session
-        if session.user is not None and (profile := self.store.profile(session.user)) is not None:
-            state.profile = profile
+        known = self.store.known_of(session.id, session.user, REMEMBERED)
+        state.profile = known.profile
         if state.begun:
-            last = self.store.known_of(session.id, session.user, REMEMBERED)[-1]
+            last = known.answer
             state.shown |= {last: self.store.shown(session.id, last)} if last else {}
             asked = self.store.asked(session.id)
             state.said = {name: asked[name] for name in OF_PERSON if name in asked}
-        state.knows(*self._events_of(session))
+        state.knows(*self._events_of(session, known))
         return state
 
-    def _events_of(self, session: Session) -> tuple[list[Happened], int, tuple[int, int]]:
-        """What a session knows, as :meth:`State.knows` takes it."""
-        of = session.id, session.user
-        *mark, _ = self.store.known_of(*of, REMEMBERED)  # first: what comes meanwhile is read again
-        known = self.store.events(*of, REMEMBERED)
-        events = [(event.item, event.kind, event.time) for event in known]
-        return events, sum(event.session != session.id for event in known), (mark[0], mark[1])
+    def _events_of(self, session: Session, known: KnownOf) -> tuple[list[Happened], int, Mark]:
+        """What a session knows, as :meth:`State.knows` takes it.
+
+        :param known: was asked before: what comes meanwhile makes it another one, and is read then.
+        """
+        if not known.mark[0]:
+            return [], 0, known.mark
+        return *self.store.happened(session.id, session.user, REMEMBERED), known.mark
 
     def _hold(self, state: State) -> State:
         # Another request may have made it meanwhile, and gone on.

@@ -13,9 +13,10 @@ from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import date
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 
@@ -60,6 +61,13 @@ GATHER: Final = 0.05
 """Seconds for which answers wait for others, unless somebody waits for the writer."""
 AGAIN: Final = 1.0
 """Seconds after which answers that could not be written are tried again."""
+
+EVERY: Final = 2**31 - 1
+"""As many as there are."""
+FIELDS: Final = tuple(each.name for each in fields(Feedback))
+HAPPENED: Final = ("item", "kind", "time", "session")
+SESSION, USER = (sa.bindparam(name, type_=sa.Text) for name in ("session", "user"))
+LAST: Final = sa.bindparam("last", type_=sa.Integer)
 
 _Rows: TypeAlias = Mapping[sa.Table, Sequence[Mapping[str, Any]]]
 
@@ -187,21 +195,25 @@ class Store:
         """Wait until everything that was noted is written."""
         self._wait_for({})
 
-    def events(self, session: str, user: str | None = None, last: int = -1) -> list[Feedback]:
+    def events(self, session: str, user: str | None = None, last: int = EVERY) -> list[Feedback]:
         """Feedback of a session and, before it, of its user's other ones that are no trials.
 
-        :param last: number of the newest ones that are wanted of each; -1 for all.
+        :param last: number of the newest ones that are wanted of each.
         """
-        columns = [FEEDBACK.c[each.name] for each in fields(Feedback)]
-        parts = []
+        given = {"session": session, "user": user, "last": last}
         with self._reading() as connection:
-            for condition in _known_to(session, user)[::-1]:
-                newest = sa.select(*columns, FEEDBACK.c.number).where(condition)
-                newest = newest.order_by(FEEDBACK.c.number.desc())
-                part = (newest if last < 0 else newest.limit(last)).subquery()
-                query = sa.select(*part.c[:-1]).order_by(part.c.time, part.c.number)
-                parts += [Feedback(**row._mapping) for row in connection.execute(query)]
-        return parts
+            found = connection.execute(_events(user is not None, *FIELDS), given)
+            return [Feedback(**row._mapping) for row in found]
+
+    def happened(
+        self, session: str, user: str | None, last: int
+    ) -> tuple[list[tuple[str, str, int]], int]:
+        """Items, kinds and times of :meth:`events`, and how many are of other sessions."""
+        given = {"session": session, "user": user, "last": last}
+        with self._reading() as connection:
+            found = connection.execute(_events(user is not None, *HAPPENED), given).all()
+        events = [(item, kind, time) for item, kind, time, _ in found]
+        return events, sum(row[-1] != session for row in found)
 
     def count(self) -> int:
         """The number of all events that are stored."""
@@ -210,34 +222,23 @@ class Store:
 
     def oldest(self, most: int) -> list[Feedback]:
         """The events that came first."""
-        columns = [FEEDBACK.c[each.name] for each in fields(Feedback)]
+        columns = [FEEDBACK.c[name] for name in FIELDS]
         query = sa.select(*columns).order_by(FEEDBACK.c.number).limit(most)
         with self._reading() as connection:
             return [Feedback(**row._mapping) for row in connection.execute(query)]
 
-    def known_of(self, session: str, user: str | None, last: int) -> tuple[int, int, str | None]:
+    def known_of(self, session: str, user: str | None, last: int) -> "KnownOf":
         """What tells whether a session has gone on since it was read.
 
         :param user: whose other sessions count, too.
         :param last: number of the newest events that count of each.
-        :returns: the number of these events, a sum over them, and the id of the session's last
-            answer that is written.
         """
-        number, answered = FEEDBACK.c.number, ANSWERS.c.session == session
-        newest = sa.union_all(
-            *(
-                sa.select(
-                    sa.select(number).where(each).order_by(number.desc()).limit(last).subquery()
-                )
-                for each in _known_to(session, user)
-            )
-        ).subquery()
-        answer = sa.select(ANSWERS.c.id).where(answered).order_by(ANSWERS.c.number.desc()).limit(1)
-        total = sa.func.coalesce(sa.func.sum(newest.c.number), 0)
-        query = sa.select(sa.func.count(), total, answer.scalar_subquery()).select_from(newest)
+        given = {"session": session, "user": user, "last": last}
         with self._reading() as connection:
-            count, mark, last_answer = connection.execute(query).one()
-        return count, int(mark), last_answer
+            events, total, answer, profile = connection.execute(
+                _known(user is not None), given
+            ).one()
+        return KnownOf((events, int(total)), answer, profile and json.loads(profile))
 
     def asked(self, session: str) -> dict[str, Any]:
         """The request of a session's last answer that is written; nothing where there is none."""
@@ -259,13 +260,6 @@ class Store:
         """Store people's attributes, in place of earlier ones."""
         rows = [{"user": user, "profile": _as_json(row)} for user, row in profiles.items()]
         self._wait_for({USERS: rows})
-
-    def profile(self, user: str) -> dict[str, Any] | None:
-        """The attributes of a person that were put; None where there are none."""
-        query = sa.select(USERS.c.profile).where(USERS.c.user == user)
-        with self._reading() as connection:
-            row = connection.execute(query).scalar()
-        return None if row is None else json.loads(row)
 
     def put_items(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Store items that were put while serving, each in the place of an earlier one of its id.
@@ -462,13 +456,48 @@ class Store:
                 call.done.set_exception(refusal)
 
 
-def _known_to(session: str, user: str | None) -> list[sa.ColumnElement[bool]]:
-    """What feedback a session knows: its own, and that of its user's others that are no trials."""
-    own = FEEDBACK.c.session == session
-    if user is None:
-        return [own]
-    trial = sa.exists().where(SESSIONS.c.id == FEEDBACK.c.session, SESSIONS.c.trial)
-    return [own, sa.and_(FEEDBACK.c.user == user, FEEDBACK.c.session != session, ~trial)]
+class KnownOf(NamedTuple):
+    """What is stored of a session at a moment."""
+
+    mark: tuple[int, int]
+    """The number of its newest events, and a sum over them: with others it is another one."""
+    answer: str | None
+    """The id of its last answer that is written."""
+    profile: dict[str, Any] | None
+    """Its user's attributes that were put."""
+
+
+# Statements take long to be made, and are the same each time.
+
+
+@cache
+def _newest(user: bool, *columns: "sa.ColumnElement[Any]") -> sa.Subquery:
+    """The newest feedback of a session, and of its user's other ones that are no trials."""
+    of = FEEDBACK.c
+    trial = sa.exists().where(SESSIONS.c.id == of.session, SESSIONS.c.trial)
+    own, theirs = of.session == SESSION, sa.and_(of.user == USER, of.session != SESSION, ~trial)
+    newest = (
+        sa.select(*columns, of.number).where(each).order_by(of.number.desc()).limit(LAST)
+        for each in ([own, theirs] if user else [own])
+    )
+    return sa.union_all(*(sa.select(each.subquery()) for each in newest)).subquery()
+
+
+@cache
+def _events(user: bool, *names: str) -> sa.Select[Any]:
+    newest = _newest(user, *(FEEDBACK.c[name] for name in names))
+    own_last = newest.c.session == SESSION, newest.c.time, newest.c.number
+    return sa.select(*(newest.c[name] for name in names)).order_by(*own_last)
+
+
+@cache
+def _known(user: bool) -> sa.Select[Any]:
+    number, answer = _newest(user).c.number, ANSWERS.c
+    last = sa.select(answer.id).where(answer.session == SESSION).order_by(answer.number.desc())
+    profile = sa.select(USERS.c.profile).where(USERS.c.user == USER)
+    total = sa.func.coalesce(sa.func.sum(number), 0)
+    parts = last.limit(1).scalar_subquery(), profile.scalar_subquery()
+    return sa.select(sa.func.count(number), total, *parts)
 
 
 def _insert(

@@ -115,11 +115,19 @@ def test_a_history_is_the_newest_of_a_users_sessions(store, event):
     assert store.events("s9", "u") == events
     assert store.events("s1", "u") == events[::2] + events[1::2], "its own stand last"
     assert store.events("s9", "u", last=2) == events[:2], "those that came last"
+    items = [f"item {n}" for n in (0, 2, 4, 1, 3, 5)]
+    happened, others = store.happened("s1", "u", 5)
+    assert ([item for item, _, _ in happened], others) == (items, 3)
+    assert happened[1] == ("item 2", "accepted", NOON + 2)
     assert store.events("s9", "nobody") == store.events("s9") == []
-    count, mark, answer = store.known_of("s1", "u", 5)
-    assert (count, answer) == (6, None)
+    before = store.known_of("s1", "u", 5)
+    assert (before.mark[0], *before[1:]) == (6, None, None)
+    store.put_users({"u": {"age": 3}, "other": {}})
+    assert store.known_of("s1", "u", 5) == (before.mark, None, {"age": 3})
     store.feedback([event("late", "j", "s0")])
-    assert store.known_of("s1", "u", 5)[1] > mark
+    assert store.known_of("s1", "u", 5).mark > before.mark
+    assert store.known_of("s1", "u", 2).mark[0] == 4
+    assert store.known_of("s1", None, 5).mark[0] == 3
 
 
 def test_items_are_put_and_deleted_and_changes_are_numbered(store):
