@@ -52,7 +52,11 @@ class Traffic:
         self.statuses[status] += 1
         if self.statuses.total() * TENTHS // self.most > len(self.memory):
             self.memory.append(memory(self.process))
-            print(f"{self.statuses.total():,}: {self.memory[-1]:.0f} MB", dict(self.statuses))
+            print(
+                f"{self.statuses.total():,}: {self.memory[-1]:.0f} MB",
+                dict(self.statuses),
+                flush=True,
+            )
         return status, body
 
     async def visit(self, connection: Connection, number: int) -> None:

@@ -242,10 +242,11 @@ class Service:
         :raises Unknown: where there is no such item.
         """
         batcher = self._arm(arm).batcher
-        if (number := batcher.engine.catalog.number(item)) is None:
+        engine = batcher.engine
+        if (number := engine.catalog.number(item)) is None:
             raise Unknown(f"There is no item {item!r}.")
-        numbers, scores = await batcher.call(lambda engine: engine.similar(number, k))
-        return _places(batcher.engine, numbers, scores)
+        numbers, scores = await batcher.reading.call(lambda: engine.similar(number, k))
+        return _places(engine, numbers, scores)
 
     async def reload(self, name: str | None = None) -> dict[str, Any]:
         """Load an arm anew, while the old one answers, and swap them.

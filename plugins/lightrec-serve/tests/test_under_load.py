@@ -26,6 +26,7 @@ SLOW = {
     "another ranker": ("engine.usual.ranked_otherwise", "POST /recommend", {"by": "ranker"}),
     "an explanation": ("engine.explain", "POST /explain", {"item": "i1"}),
     "a new item": ("engine.newcomers.speakers", "PUT /items", {"items": [{"item": "n1"}]}),
+    "what is like an item": ("engine.similar", "GET /items/i1/similar", None),
     "an operator's numbers": ("store.numbers", "GET /numbers", None),
 }
 
