@@ -54,14 +54,21 @@ class Part(nn.Module):
 
         :param folder: that of a part; or a repository of the hub, such as ``somebody/ranker``.
         :param settings: in place of arguments that the folder names.
-        :raises RunError: where the weights are not those of such a part.
+        :raises RunError: where the settings or the weights are not those of such a part.
         """
         if not (path := Path(folder)).is_dir():
             from huggingface_hub import snapshot_download  # only for what lies elsewhere
 
             path = Path(snapshot_download(str(folder)))
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        part = cls(**(arguments_of(cls, config) | settings))
+        arguments = arguments_of(cls, config) | settings
+        try:
+            part = cls(**arguments)
+        except ValueError as error:
+            raise RunError(
+                f"No {cls.__name__} can be made with the settings in {path / CONFIG}: {error} "
+                "Another release may have saved it: make its stage again."
+            ) from error
         lacking, left = load_model(part, path / WEIGHTS, strict=False)
         if lacking or left:
             raise RunError(
