@@ -33,7 +33,6 @@ from lightrec.data.schema import Place as Place, Problems as Problems
 from lightrec.encoders.base import Encoder as Encoder, TrainableEncoder as TrainableEncoder
 
 # towers
-from lightrec.nn.item_tower import ItemReader as ItemReader
 from lightrec.nn.towers import UserTower as UserTower
 
 # losses

@@ -92,6 +92,16 @@ def test_a_setting_that_is_gone_is_left_out_with_a_warning_or_says_why(tmp_path,
         make_of(RankingModule, {"decay": 0.5})
 
 
+@pytest.mark.parametrize(
+    ("section", "name"), [("model", "reader"), ("data", "reads"), ("data", "read_length")]
+)
+def test_a_recipe_that_had_words_read_is_told_what_reads_them_now(section, name, tmp_path):
+    recipe = recipes.find("generic/ranker")[1]
+    recipe[section]["init_args"][name] = None
+    with pytest.raises(RecipeError, match=rf"setting {name} of \w+ is gone: .* a text encoder"):
+        ParsedRecipe(Stage("ranker", recipe, tmp_path / "ranker"))
+
+
 def test_a_file_that_says_an_old_path_is_named(tmp_path, capsys):
     file = tmp_path / "policy.yaml"
     file.write_text(f"model: {{init_args: {{reward: {{class_path: {OLD}}}}}}}\n")

@@ -18,8 +18,8 @@ from lightrec.trust import PlainCheckpoint
 class StageData(PlainCheckpoint, pl.LightningDataModule, ABC):
     """A LightningDataModule that feeds a stage.
 
-    The command line links ``num_items``, ``vector_size``, ``reading``, ``people`` and
-    ``feedback_kinds`` to the module.
+    The command line links ``num_items``, ``vector_size``, ``people`` and ``feedback_kinds`` to the
+    module.
     """
 
     @classmethod
@@ -43,11 +43,6 @@ class StageData(PlainCheckpoint, pl.LightningDataModule, ABC):
     @abstractmethod
     def vectors(self) -> Tensor:
         """(N + 1, vector_size) float32: the item vectors; row 0 is zero."""
-
-    @property
-    def reading(self) -> tuple[int, int, int, int]:
-        """Sizes of the items' words as they are read, see ``ItemTower``; zeros where nothing is."""
-        return 0, 0, 0, 0
 
     @property
     def people(self) -> tuple[int, int]:

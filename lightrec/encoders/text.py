@@ -151,20 +151,6 @@ class TextEncoder(TrainableEncoder):
         texts = [card.prompt + (text.lower() if card.lower else text) for text in values]
         return dict(self.tokenizer(texts, **settings, return_tensors="pt"))
 
-    def pieces(self, values: Sequence[str], length: int) -> list[list[str]]:
-        """Split texts into the tokenizer's pieces, the first ``length`` of each."""
-        texts = [text.lower() if self.card.lower else text for text in values]
-        settings = {"add_special_tokens": False, "truncation": True, "max_length": length}
-        numbers = self.tokenizer(texts, **settings)["input_ids"]
-        return [self.tokenizer.convert_ids_to_tokens(row) for row in numbers]
-
-    def piece_vectors(self, pieces: Sequence[str]) -> Tensor:
-        """The vectors with which the model reads pieces; zeros for the empty one: (W, E)."""
-        numbers = torch.tensor(self.tokenizer.convert_tokens_to_ids(list(pieces)))
-        vectors = self.load_weights().get_input_embeddings().weight  # type: ignore[operator]
-        is_piece = torch.tensor([piece != "" for piece in pieces])[:, None]
-        return vectors.detach().float().cpu()[numbers] * is_piece
-
     def forward(self, tokens: dict[str, Tensor]) -> Tensor:
         """Vectors ``(n, size)`` of norm 1."""
         return self.finish(self.pooled(tokens))

@@ -1,20 +1,16 @@
-"""Words of texts in any language: an encoder that knows nothing but them, and their numbers."""
+"""Words of texts in any language: how rare each is, and an encoder that knows nothing but them."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
-from itertools import chain, pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 
 from lightrec.encoders.base import Encoder
-from lightrec.encoders.text import TextEncoder
-from lightrec.errors import RecipeError
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -27,8 +23,6 @@ MIN_ITEMS: Final = 3
 """A word that fewer known items have tells nothing of others."""
 GRAM: Final = 4
 """Letters of the pieces of a word by which its compounds and endings are recognised."""
-WIDTH: Final = 64
-"""Length of words' vectors that start at random."""
 
 
 def words_of(text: str) -> list[str]:
@@ -111,66 +105,3 @@ class WordEncoder(Encoder):
                     mark = crc32(piece.encode("utf-8", "surrogatepass"))
                     table[row, (mark >> 1) % self.size] += share if mark & 1 else -share
         return torch.nn.functional.normalize(torch.from_numpy(table), dim=1)
-
-
-class Tokens(NamedTuple):
-    """Words of items, in a vocabulary of their own W words."""
-
-    names: list[str]
-    """(W,) the words; the first, the empty one, is padding."""
-    table: Tensor
-    """(N + 1, C, T) int32: the first words of each column's value, then 0; row 0 is padding."""
-    start: Tensor | None
-    """(W, E) float32 vectors of the words that a language model has learned, row 0 zero."""
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """C, T, W and E."""
-        width = WIDTH if self.start is None else self.start.shape[1]
-        return *self.table.shape[1:], len(self.names), width
-
-
-def tokens_of(
-    catalog: pl.DataFrame, columns: Sequence[str], length: int, encoder: Encoder | None
-) -> Tokens:
-    """Number the words of items.
-
-    :param catalog: N items.
-    :param columns: C of its columns: texts, categories, lists, numbers.
-    :param length: at most so many words of a value are read.
-    :param encoder: a :class:`~lightrec.encoders.text.TextEncoder` gives its tokenizer's pieces and
-        their vectors; without one, words are split as by ``words_of``, and those of one item alone
-        are left out, since they tell nothing of others.
-    :raises RecipeError: where the catalog has no such column.
-    """
-    if missing := [name for name in columns if name not in catalog.columns]:
-        raise RecipeError(
-            f"`reads` names {', '.join(missing)} among the items' columns, and the catalog has "
-            f"{', '.join(catalog.columns)}: name columns that it has, or prepare the log with "
-            "items that have them."
-        )
-    values = [text for name in columns for text in _texts(catalog[name])]
-    model = encoder if isinstance(encoder, TextEncoder) else None
-    if model is not None:
-        said = model.pieces(values, length)
-    else:
-        said = [words_of(text) for text in values]
-        # A word that an item says in two columns is still one item's.
-        items = (set().union(*said[item :: len(catalog)]) for item in range(len(catalog)))
-        counts = Counter(chain.from_iterable(items))
-        said = [[word for word in words if counts[word] > 1][:length] for words in said]
-    names = ["", *sorted(set().union(*said))]
-    number = {name: place for place, name in enumerate(names)}
-    table = torch.zeros(len(values), max(1, *map(len, said)), dtype=torch.int32)
-    for row, words in enumerate(said):
-        table[row, : len(words)] = torch.tensor([number[word] for word in words], dtype=torch.int32)
-    table = table.view(len(columns), len(catalog), -1).transpose(0, 1)
-    start = None if model is None else model.piece_vectors(names)
-    return Tokens(names, torch.cat([torch.zeros_like(table[:1]), table]), start)
-
-
-def _texts(column: pl.Series) -> list[str]:
-    """A column's values as texts, the empty one where there is none."""
-    if isinstance(column.dtype, pl.List):
-        column = column.cast(pl.List(pl.String)).list.join(" ")
-    return column.cast(pl.String).fill_null("").to_list()

@@ -3,8 +3,6 @@
 Items and users have other numbers in the longer log; ids say who is who.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 import torch
@@ -37,13 +35,7 @@ def items_before(store: EventStore, before: EventStore) -> Tensor:
 
 
 @torch.no_grad()
-def take_over(
-    ranker: Ranker,
-    earlier: Ranker,
-    store: EventStore,
-    before: EventStore,
-    words: tuple[Sequence[str], Sequence[str]] | None = None,
-) -> list[str]:
+def take_over(ranker: Ranker, earlier: Ranker, store: EventStore, before: EventStore) -> list[str]:
     """Take over the weights of an earlier ranker, those of items and feedback by name.
 
     A new item's vector and bias are those that a linear map foretells from where its vector starts
@@ -51,7 +43,6 @@ def take_over(
 
     :param ranker: as it is before training; changed in place.
     :param store: its log, and ``before`` that of the earlier ranker.
-    :param words: its reader's vocabulary, and that of the earlier ranker.
     :returns: names of parameters that had no earlier weights of their shape, and start anew.
     """
     places, learned = items_before(store, before), dict(earlier.named_parameters())
@@ -60,12 +51,11 @@ def take_over(
     ids = [] if ranker.items.ids is None else [ranker.items.ids.cpu()]
     start = torch.cat([*ids, counts, torch.ones_like(counts)], dim=1).double()
     kinds = [["", *each.feedback_kinds] for each in (store, before)]
-    named = {"feedback": kinds, "asked": kinds} | ({"items.words": words} if words else {})
     for name, weights in ranker.named_parameters():
         earlier_weights = learned.get(name)
         fits = earlier_weights is not None and earlier_weights.shape[1:] == weights.shape[1:]
-        if earlier_weights is not None and fits and name in named:
-            now, then = (pl.Series(rows, dtype=pl.String) for rows in named[name])
+        if earlier_weights is not None and fits and name in ("feedback", "asked"):
+            now, then = (pl.Series(rows, dtype=pl.String) for rows in kinds)
             rows = torch.from_numpy(numbers_before(now, then))
             weights.copy_(torch.where((rows >= 0)[:, None], earlier_weights[rows], weights.cpu()))
         elif earlier_weights is not None and fits and name in ITEM_TABLES:

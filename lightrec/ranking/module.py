@@ -19,7 +19,6 @@ from lightrec.encoders.base import ENCODER
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
-from lightrec.nn.item_tower import ItemReader
 from lightrec.nn.stage import StageModule, warm_cosine
 from lightrec.nn.towers import UserTower
 from lightrec.ranking.blending import blend, refitted
@@ -148,8 +147,6 @@ class RankingModule(RankedStage):
     :param use_ids: whether items have id embeddings.
     :param use_text: whether text vectors count in item vectors; without, they only serve item
         models, wishes and items without events.
-    :param reader: what learns to read the words of the columns that the data section names as
-        ``reads``, such as ``SelfAttentionReader``; null for a SelfAttentionReader.
     :param mask_seen: whether items already seen are left out of the loss's negatives; null: where
         the domain says that items do not repeat. In ranking, the domain alone decides.
     :param loss: what training makes small; null for the softmax over all items. For large catalogs
@@ -166,7 +163,6 @@ class RankingModule(RankedStage):
     :param forget: share of training windows, drawn anew each time, whose feedback and gaps are
         taken for unknown, so that a history of which only the items are known is ranked well, too.
     :param feedback_kinds: linked from the data.
-    :param reading: linked from the data.
     :param item_models: fitted after training and blended with the ranker by weights that are
         chosen on validation events; null for the ranker alone.
     :param continues: folder of an earlier ranker stage: training goes on from its weights, those
@@ -193,8 +189,6 @@ class RankingModule(RankedStage):
         use_gaps: bool = False,
         forget: float = 0.2,
         feedback_kinds: int = 0,
-        reading: tuple[int, int, int, int] = (0, 0, 0, 0),
-        reader: Callable[[int, int, int], ItemReader] | None = None,
         use_text: bool = True,
         continues: str | None = None,
         members: int = 1,
@@ -211,15 +205,12 @@ class RankingModule(RankedStage):
             use_ids=use_ids,
             feedback_kinds=0 if use_feedback is False else feedback_kinds,
             gaps=GAP_BUCKETS if use_gaps else 0,
-            reading=reading,
-            reader=reader,
             use_text=use_text,
             members=members,
         )
         self.mask_seen = mask_seen
         self.criterion = SoftmaxLoss() if loss is None else loss
         self._table: Tensor | None = None
-        self._unchosen = torch.zeros(0, dtype=torch.int64)
 
     def setup(self, stage: str) -> None:
         """Take text vectors, and let id embeddings start where the log says."""
@@ -240,10 +231,6 @@ class RankingModule(RankedStage):
         tower, settings = self.ranker.items, self.settings
         if tower.uses_text:
             tower.set_vectors(data.vectors)
-        if tower.reader is not None:
-            tower.set_tokens(data.tokens.table, data.tokens.start)
-            # As a negative, an item that nobody chose teaches its words that nobody ever will.
-            self._unchosen = torch.from_numpy((data.store.popularity() == 0).nonzero()[0])
         self.criterion.prepare(torch.from_numpy(data.store.popularity()).float().to(self.device))
         if settings.start == "cooccurrence" and tower.ids is not None:
             log = data.training
@@ -259,10 +246,8 @@ class RankingModule(RankedStage):
         """Go on from an earlier ranker, unless this training is itself resumed."""
         data, folder = self.data_of(SequenceData), self.earlier
         if folder is not None and data.before is not None and self.trainer.ckpt_path is None:
-            before, earlier, words = data.before, Ranker.load(folder), None
-            if self.ranker.items.reader is not None:
-                words = data.tokens.names, data.tokens_of(before).names
-            if anew := take_over(self.ranker, earlier, data.store, before, words):
+            earlier = Ranker.load(folder)
+            if anew := take_over(self.ranker, earlier, data.store, data.before):
                 print(f"Learned anew, for want of earlier weights: {', '.join(anew)}.")
 
     @property
@@ -287,11 +272,6 @@ class RankingModule(RankedStage):
             problems.append(
                 f"use_gaps is true, and the log in {data.data} has no times: set use_gaps to false."
             )
-        if settings.reader is not None and not data.reads:
-            problems.append(
-                "The model has a reader, and the data section names nothing to read: give it "
-                "`reads`, such as [title], or set reader to null."
-            )
         if problems:
             raise RecipeError(problems)
 
@@ -303,13 +283,11 @@ class RankingModule(RankedStage):
         states = self.ranker.states(history, self._details(batch))[row, column]
 
         def seen(rows: slice) -> Tensor:
-            never = self._unchosen.to(row.device).expand(len(row[rows]), -1)
             if not self.mask_seen:
-                return never
+                return row.new_zeros(len(row[rows]), 0)
             steps = torch.arange(history.shape[1], device=history.device)
             until = steps <= column[rows, None]
-            seen = [reached[row[rows]] * until, batch[Key.SEEN][row[rows]], never]
-            return torch.cat(seen, dim=1)
+            return torch.cat([reached[row[rows]] * until, batch[Key.SEEN][row[rows]]], dim=1)
 
         return self.criterion(self.ranker, states, target[row, column], seen)
 

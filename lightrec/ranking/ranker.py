@@ -10,7 +10,7 @@ from lightrec.blame import blaming
 from lightrec.encoders.base import unit_vectors
 from lightrec.errors import RunError
 from lightrec.keys import PADDING, Key
-from lightrec.nn.item_tower import ItemReader, ItemTower
+from lightrec.nn.item_tower import ItemTower
 from lightrec.nn.part import Part
 from lightrec.nn.precision import at_least_float32, full_precision
 from lightrec.nn.towers import CausalTransformer, SideBySide, UserTower
@@ -36,11 +36,8 @@ class Ranker(Part):
     :param use_ids: whether items have id embeddings.
     :param feedback_kinds: kinds of feedback of a history's events that are told apart; 0 for none.
     :param gaps: buckets of the gaps between events that are told apart; 0 for none.
-    :param reading: what of the items' words is read; see ``ItemTower``.
-    :param reader: makes what reads them of the width D and two more sizes; None for a
-        SelfAttentionReader.
     :param use_text: whether text vectors count in item vectors.
-    :raises PluginError: where the reader or the user tower cannot be built.
+    :raises PluginError: where the user tower cannot be built.
     """
 
     def __init__(
@@ -53,8 +50,6 @@ class Ranker(Part):
         use_ids: bool = True,
         feedback_kinds: int = 0,
         gaps: int = 0,
-        reading: tuple[int, int, int, int] = (0, 0, 0, 0),
-        reader: Callable[[int, int, int], ItemReader] | None = None,
         use_text: bool = True,
         *,
         members: int = 1,
@@ -67,7 +62,7 @@ class Ranker(Part):
             )
         self.num_items, self.size, self.max_length = num_items, size, max_length
         self.members = members
-        self.items = ItemTower(num_items, size, vector_size, use_ids, reading, reader, use_text)
+        self.items = ItemTower(num_items, size, vector_size, use_ids, use_text)
         with blaming(self, "build its user tower"):
             towers = [(tower or CausalTransformer)(size // members) for _ in range(members)]
             self.users = towers[0] if members == 1 else SideBySide(towers)
@@ -195,10 +190,8 @@ def likeness(ranker: Ranker, counts: Tensor, item: int, by: Likeness = "both") -
     :raises RunError: where texts are asked for, or alone could tell, and the ranker reads none.
     """
     warm = counts > 0
-    texts, said = None, ranker.items.vectors if ranker.items.uses_text else None
-    if (said is None or not said.any()) and ranker.items.reader is not None:
-        said = ranker.items.read()
-    if said is not None and said.any():
+    texts, said = None, ranker.items.vectors
+    if said.any():
         units = unit_vectors(said)
         texts = units @ units[item]
     if texts is None and (by == "words" or not warm[item]):

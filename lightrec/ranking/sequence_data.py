@@ -18,7 +18,6 @@ from lightrec.encoders.base import Encoder
 from lightrec.encoders.hub import TUNED, read_json
 from lightrec.encoders.text import tuned
 from lightrec.encoders.tuning_data import TextLogData
-from lightrec.encoders.words import Tokens, tokens_of
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.continued import windows_to_train
@@ -121,9 +120,6 @@ class SequenceData(TextLogData):
     :param evaluation_batch_size: held-out events in a batch.
     :param max_validated: at most so many validation events are ranked, drawn by the seed; null for
         all of them.
-    :param reads: columns of the items, such as ``[title, genres]``, whose words the ranker's reader
-        reads, by the pieces of the text encoder or, without one, word by word.
-    :param read_length: so many words of a column are read, the first ones.
     :param since: folder of an earlier prepared log; training then sees the windows with events that
         are new since, and those of some other users. Null for all windows.
     :param replay: share of those other users.
@@ -140,8 +136,6 @@ class SequenceData(TextLogData):
         batch_size: int | None = 32,
         evaluation_batch_size: int = 128,
         max_validated: int | None = 20_000,
-        reads: list[str] | None = None,
-        read_length: int = 32,
         since: str | None = None,
         replay: float = 0.1,
         text: str | None = None,
@@ -153,7 +147,6 @@ class SequenceData(TextLogData):
         self.max_length, self.batch_size = max_length, batch_size
         self.evaluation_batch_size = evaluation_batch_size
         self.max_validated, self.seed = max_validated, seed
-        self.reads, self.read_length = reads or [], read_length
         self.since, self.replay, self.ranker = since, replay, ranker
 
     @cached_property
@@ -168,20 +161,6 @@ class SequenceData(TextLogData):
             return {}
         tuning = {} if self.text is None else read_json(Path(self.text) / TUNED)
         return {**self.text_encoder.about, **tuning}
-
-    @property
-    def reading(self) -> tuple[int, int, int, int]:
-        """Columns, words of each, words of the vocabulary and the length of their vectors."""
-        return self.tokens.shape if self.reads else super().reading
-
-    @cached_property
-    def tokens(self) -> Tokens:
-        """The words that the ranker's reader reads."""
-        return self.tokens_of(self.store)
-
-    def tokens_of(self, store: EventStore) -> Tokens:
-        """The words of a log's items."""
-        return tokens_of(store.catalog, self.reads, self.read_length, self.text_encoder)
 
     @cached_property
     def training(self) -> Sequences:

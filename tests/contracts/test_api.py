@@ -30,7 +30,7 @@ OTHERS = {
     "lightrec-health": 2,
     "lightrec-images": 7,
     "lightrec-lab": 30,
-    "lightrec-news": 3,
+    "lightrec-news": 2,
     "lightrec-ope": 29,
     "lightrec-rewards": 2,
     "lightrec-rules": 42,

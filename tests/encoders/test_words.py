@@ -1,11 +1,8 @@
-"""Words of texts in any language, their weights, and the numbers by which items' words are read."""
+"""Words of texts in any language, and how alike texts are by them."""
 
-import polars as pl
-import pytest
 import torch
 
-from lightrec.encoders.text import TextEncoder
-from lightrec.encoders.words import WordEncoder, tokens_of, words_of
+from lightrec.encoders.words import WordEncoder, words_of
 
 
 def test_words_of_scripts_with_and_without_blanks():
@@ -33,33 +30,3 @@ def test_texts_are_as_alike_as_their_words():
     compound = WordEncoder().encode(["Gartenbuch", "Buchgarten", "Fahrrad"])
     assert compound[0] @ compound[1] > 0.2 > (compound[0] @ compound[2]).abs()
     assert torch.equal(WordEncoder(size=8).encode(texts[:1]), WordEncoder(size=8).encode(texts)[:1])
-
-
-CATALOG = pl.DataFrame(
-    {
-        "item": ["a", "b", "c"],
-        "title": ["Red tea, red!", "a lamp", None],
-        "genres": [["tea", "red"], None, ["lamp"]],
-    }
-)
-
-
-@pytest.mark.parametrize("encoder", [None, WordEncoder()])
-def test_words_that_items_share_are_numbered_by_column(encoder):
-    found = tokens_of(CATALOG, ["title", "genres"], 2, encoder)
-    # "red" and "tea" are one item's, whatever the number of times and columns.
-    assert found.names == ["", "lamp"]
-    assert found.table.tolist() == [[[0], [0]], [[0], [0]], [[1], [0]], [[0], [1]]]
-    assert found.start is None
-    assert found.shape == (2, 1, 2, 64)
-
-
-def test_a_model_gives_its_own_pieces_and_their_vectors(folders):
-    encoder = TextEncoder(str(folders[1]), device="cpu")
-    found = tokens_of(CATALOG, ["title"], 3, encoder)
-    vectors = encoder.load_weights().get_input_embeddings().weight
-    numbers = encoder.tokenizer(["Red tea, red!"], add_special_tokens=False)["input_ids"][0][:3]
-    torch.testing.assert_close(found.start[found.table[1, 0].long()], vectors[numbers].detach())
-    assert not found.start[0].any()
-    assert found.shape == (1, 3, len(found.names), vectors.shape[1])
-    assert found.names == sorted(set(found.names))

@@ -3,7 +3,6 @@
 import json
 from functools import partial
 
-import lightning.pytorch as pl
 import numpy as np
 import polars as frames
 import pytest
@@ -28,7 +27,7 @@ from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec.run import Run
 from tests.learners.training import Again
-from tests.ranking.training import TOWER, fitted, trainer
+from tests.ranking.training import fitted, trainer
 from tests.users.stores import prepared
 
 
@@ -73,27 +72,6 @@ def test_text_vectors_come_from_the_encoder(store, tmp_path):
     assert torch.equal(module.ranker.items.vectors, data.vectors)
     assert data.vectors.any(1).nonzero().flatten().tolist() == [2, 3]
     assert module.ranker.items.project.weight.abs().sum() > 0
-
-
-def test_a_ranker_learns_a_walk_from_words_alone(store, tmp_path):
-    reading = pytest.importorskip("lightrec_news.reading", reason="reads them")
-    pl.seed_everything(0, verbose=False)
-    data = SequenceData(str(store.folder), max_length=8, batch_size=8, reads=["title"])
-    numbers = [int(item[1:]) for item in data.store.catalog["item"]]
-    names = [f"at{i % 6} row{i // 6} lone{i}" for i in numbers]
-    data.store.__dict__["catalog"] = data.store.catalog.with_columns(title=frames.Series(names))
-    assert data.reading == (1, 2, 15, 64)
-    assert data.tokens.names[:3] == ["", "at0", "at1"]
-    own = {"tower": TOWER, "use_ids": False, "learning_rate": 0.03, "reading": data.reading}
-    module = RankingModule(tiny.ITEMS, 0, size=16, max_length=8, **own)
-    training = trainer(4, tmp_path)
-    training.fit(module, datamodule=data)
-    assert float(training.callback_metrics["validation/ndcg@10"]) > 0.8
-    training.save_checkpoint(tmp_path / "one.ckpt")
-    again = RankingModule.load_from_checkpoint(tmp_path / "one.ckpt", weights_only=True).eval()
-    assert torch.equal(again.ranker.item_vectors(), module.eval().ranker.item_vectors())
-    with pytest.raises(RecipeError, match="has a reader, and the data section names nothing"):
-        fitted(store, tmp_path, epochs=1, reader=reading.SelfAttentionReader)
 
 
 def test_each_target_counts_alike(tmp_path):

@@ -1,8 +1,11 @@
 """Scores of a ranker, what it reads of a history, and which items it finds alike."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from lightrec.errors import RunError
 from lightrec.keys import Key
@@ -46,6 +49,29 @@ def test_items_need_something():
         Ranker(5, 0, size=8, use_ids=False)
     with pytest.raises(ValueError, match="do not fit"):
         ranker().items.set_vectors(torch.zeros(3, 5))
+
+
+def test_an_earlier_ranker_is_loaded_unless_it_read_words(tmp_path):
+    model, config, weights = ranker(), tmp_path / "config.json", tmp_path / "model.safetensors"
+    model.save_pretrained(tmp_path)
+    noted = json.loads(config.read_text())
+    config.write_text(json.dumps(noted | {"reading": [0] * 4, "reader": None}))
+    assert torch.equal(Ranker.load(tmp_path).scores(HISTORY), model.scores(HISTORY))
+
+    reader, tower = (
+        {"class_path": f"lightrec_news.reading.{name}"}
+        for name in ("SelfAttentionReader", "AdditiveAttention")
+    )
+    noted |= {"reading": [1, 3, 7, 8], "reader": reader}
+    save_file(load_file(weights) | {"items.words": torch.zeros(7, 8)}, weights)
+    for more, sentence in (
+        ({}, r"items\.words belong to no part of it.* make its stage again"),
+        ({"use_ids": False, "use_text": False}, "Items need an id .* make its stage again"),
+        ({"tower": tower}, r"A file names the class lightrec_news\.reading\.AdditiveAttention"),
+    ):
+        config.write_text(json.dumps(noted | more))
+        with pytest.raises(RunError, match=sentence):
+            Ranker.load(tmp_path)
 
 
 FEEDBACK = torch.tensor([[0, 0, 0, 1, 3], [2, 1, 3, 3, 2]])

@@ -15,11 +15,4 @@ lightrec_readers = gives(
 )
 lightrec_rewards = gives({"ReadingReward": "lightrec_news.reward:ReadingReward"})
 lightrec_evaluators = gives({"TopicsAndAge": "lightrec_news.evaluator:TopicsAndAge"})
-lightrec_components = gives(
-    {
-        "AdditiveAttention": "lightrec_news.reading:AdditiveAttention",
-        "ConvolutionReader": "lightrec_news.reading:ConvolutionReader",
-        "SelfAttentionReader": "lightrec_news.reading:SelfAttentionReader",
-    }
-)
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

@@ -10,7 +10,6 @@ from torch.nn.functional import cross_entropy, pad
 
 from lightrec.data.domain import Domain
 from lightrec.keys import Key
-from lightrec.nn.item_readers import ItemReader
 from lightrec.nn.session import State
 from lightrec.nn.towers import GRU
 from lightrec.policies.base import Policy, ScoredPolicy, among_candidates, session_start
@@ -65,22 +64,6 @@ class Gated(GRU):
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
-
-
-class FirstWords(ItemReader):
-    """The mean of an item's first words.
-
-    :param size: width D.
-    :param width: of the words' vectors.
-    :param columns: how many.
-    """
-
-    def __init__(self, size: int, width: int, columns: int) -> None:
-        super().__init__()
-        self.out = torch.nn.Linear(width, size)
-
-    def forward(self, words: Tensor, columns: list[Tensor]) -> Tensor:
-        return self.out(words)[columns[0][:, :3]].mean(1)
 
 
 class Logit(RewardLearner):
