@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, embedding_bag, normalize
+from torch.nn.functional import embedding_bag, normalize
 
 from lightrec.data.share import part_of_all
 from lightrec.encoders.base import unit_vectors
@@ -34,8 +34,6 @@ MANY = 1 << 14
 """Texts that go into vectors at once."""
 SHARPNESS_RATE = 0.03
 """The learning rate of the temperature's logarithm."""
-SIMCSE = 0.05
-"""The temperature of the loss of that name, its authors'."""
 
 
 class TextModule(StageModule):
@@ -65,9 +63,6 @@ class TextModule(StageModule):
     :param learning_rate: AdamW's, at its highest; null: what suits what is tuned.
     :param weight_decay: AdamW's.
     :param temperature: where it starts.
-    :param simcse: how much a second loss counts, which needs no events (SimCSE, Gao et al. 2021):
-        a text, read twice while other units drop out, is to be nearer to itself than to the rest of
-        the batch. Nothing drops out of a map.
     :param popularity: how much of the popularity goes into the logits, 0 to 1.
     """
 
@@ -94,18 +89,12 @@ class TextModule(StageModule):
         learning_rate: float | None = None,
         weight_decay: float = 0.0,
         temperature: float = 0.125,
-        simcse: float = 0.0,
         popularity: float = 1.0,
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters()
         if temperature <= 0:
             raise RecipeError(f"The temperature is {temperature}, and must be above 0.")
-        if simcse and tune in ("map", "none"):
-            raise RecipeError(
-                f"`simcse` is {simcse}, and with `tune: {tune}` nothing drops out of a text: set "
-                "`tune: layers`, or leave `simcse` at 0."
-            )
         self.sharpness = nn.Parameter(torch.tensor(-math.log(temperature)))
         """The logarithm of the inverse temperature."""
         self.part: Tuned | None = LinearMap(vector_size) if tune == "map" else None
@@ -164,10 +153,7 @@ class TextModule(StageModule):
         scores = (units @ table.T).float() * self.sharpness.exp() + self.popular
         scores = scores.scatter(1, text[:, None], -torch.inf)
         agreement = scores[batch["entry"], batch["near"]] * batch["share"]
-        loss = (scores.logsumexp(dim=1).sum() - agreement.sum()) / len(text)
-        if simcse := self.settings.simcse:
-            alike = vectors @ self.part(numbers).float().T / SIMCSE
-            loss = loss + simcse * cross_entropy(alike, torch.arange(len(text), device=self.device))
+        loss: Tensor = (scores.logsumexp(dim=1).sum() - agreement.sum()) / len(text)
         return loss
 
     @torch.no_grad()

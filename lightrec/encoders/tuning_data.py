@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import scipy
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -18,10 +16,10 @@ from lightrec.data.sequences import Sequences, Targets, padded
 from lightrec.data.share import RowSampler
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TRAIN, VALIDATION
-from lightrec.encoders.base import Encoder, item_vectors, unit_vectors
+from lightrec.encoders.base import Encoder, item_vectors
 from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.worth import Choices
-from lightrec.errors import NotApplicable, RecipeError
+from lightrec.errors import NotApplicable
 from lightrec.nn.cooccurrence import cooccurrence
 
 Batch: TypeAlias = dict[str, Tensor]
@@ -35,10 +33,6 @@ RANKED: Final = 20_000
 """Validation events, at most, that tell whether tuned vectors rank better than frozen ones."""
 JUDGED: Final = 256
 """Events judged at once."""
-TAUGHT: Final = 50
-"""Nearest texts by a teacher, of each, that are learned from."""
-WARMTH: Final = 0.1
-"""The temperature of its cosines."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +99,6 @@ class TextData(TextLogData):
         their vectors tell which of them every third user chooses decides when training stops.
     :param decay: two events g steps apart count ``decay ** (g - 1)``.
     :param reach: steps up to which they count.
-    :param teacher: folder of the stage `ranker` of a run on the same log: what goes with a text is
-        then what the ranker's vectors are near, of those trained on the 50 nearest, and not what
-        events are near. Its vectors are so distilled into the encoder's.
     :param max_texts: at most so many texts are trained on, the most popular ones: an epoch's cost
         is their square.
     :param max_events: at most so many events of held-out texts are judged: validation events, then
@@ -123,14 +114,13 @@ class TextData(TextLogData):
         held_out: float = 0.1,
         decay: float = 0.8,
         reach: int = 10,
-        teacher: str | None = None,
         max_texts: int = 20_000,
         max_events: int = 5_000,
         seed: int = 0,
     ) -> None:
         super().__init__(data, text_encoder)
         self.batch_size, self.held_out = batch_size, held_out
-        self.decay, self.reach, self.teacher = decay, reach, teacher
+        self.decay, self.reach = decay, reach
         self.max_texts, self.max_events, self.seed = max_texts, max_events, seed
 
     @cached_property
@@ -174,13 +164,10 @@ class TextData(TextLogData):
         held = np.sort(generator.permutation(warm)[: round(self.held_out * len(warm))])
         trained = np.setdiff1d(warm, held)
         follows = self._follows(numbers)
-        if self.teacher is None:  # how often texts come near each other
-            near = follows[trained][:, trained]
-            near = near + near.T
-            near = (near - scipy.sparse.diags_array(near.diagonal())).tocsr()
-            near.eliminate_zeros()
-        else:
-            near = self._taught(numbers, trained)
+        near = follows[trained][:, trained]  # how often texts come near each other
+        near = near + near.T
+        near = (near - scipy.sparse.diags_array(near.diagonal())).tocsr()
+        near.eliminate_zeros()
         mass = near.sum(axis=1)
         if (enough := int((mass > 0).sum())) < MIN_TEXTS:
             raise NotApplicable(
@@ -220,34 +207,6 @@ class TextData(TextLogData):
         entries = (text_of > 0).astype(np.float32), (np.arange(items), text_of)
         gather = scipy.sparse.coo_array(entries, shape=(items, numbers.max() + 1)).tocsr()
         return (gather.T @ counts @ gather).tocsr()
-
-    def _taught(
-        self, numbers: NDArray[np.int64], trained: NDArray[np.int64]
-    ) -> "scipy.sparse.csr_array":
-        """Nearness of texts trained on by the teacher: (M, M), the nearest of each alone.
-
-        :raises RecipeError: where the teacher knows other items.
-        """
-        path = Path(str(self.teacher)) / "items.safetensors"
-        vectors = load_file(path)["vectors"] if path.is_file() else torch.zeros(0, 0)
-        if len(vectors) != len(numbers):
-            raise RecipeError(
-                f"The teacher {self.teacher} has vectors of {max(len(vectors) - 1, 0)} items, and "
-                f"the log has {len(numbers) - 1}: name the folder of the stage `ranker` of a run "
-                "on the same log, such as runs/NAME/ranker."
-            )
-        sums = torch.zeros(int(numbers.max()) + 1, vectors.shape[1])
-        sums.index_add_(0, torch.from_numpy(numbers), unit_vectors(vectors))
-        units = unit_vectors(sums[torch.from_numpy(trained)])
-        count = min(TAUGHT, len(trained) - 1)
-        blocks = []
-        for rows in torch.arange(len(units)).split(JUDGED):
-            cosines = (units[rows] @ units.T).scatter(1, rows[:, None], -torch.inf)
-            nearest = cosines.topk(count, dim=1)
-            blocks.append((nearest.indices, (nearest.values / WARMTH).softmax(dim=1)))
-        near, shares = (torch.cat(part).flatten().numpy() for part in zip(*blocks, strict=True))
-        starts = np.arange(len(trained) + 1) * count
-        return scipy.sparse.csr_array((shares, near, starts), shape=(len(trained), len(trained)))
 
     def _events(
         self, numbers: NDArray[np.int64], held: NDArray[np.int64], generator: np.random.Generator

@@ -20,12 +20,7 @@ from torchrl.objectives import ClipPPOLoss, LossModule
 from lightrec import plugins
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.learners.losses import (
-    CandidateIQLLoss,
-    LikelihoodLoss,
-    SlateSarsaLoss,
-    ValueLoss,
-)
+from lightrec.learners.losses import CandidateIQLLoss, LikelihoodLoss, SlateSarsaLoss, ValueLoss
 from lightrec.learners.transitions import FEATURES
 from lightrec.moved import old_names
 from lightrec.nn.plackett_luce import PlackettLuce

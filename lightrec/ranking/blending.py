@@ -16,12 +16,7 @@ from lightrec.errors import NotApplicable, PluginError, RunError
 from lightrec.keys import PADDING, Column, Key
 from lightrec.progress import progress_bar
 from lightrec.ranking.blend import RANKER, Blend, described_models, names_of
-from lightrec.ranking.blend_weights import (
-    ABSENT,
-    Candidates,
-    choice_in_words,
-    choose_weights,
-)
+from lightrec.ranking.blend_weights import ABSENT, Candidates, choice_in_words, choose_weights
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, ItemModel, choose, combinations
 from lightrec.ranking.item_models.text_map import choose_map

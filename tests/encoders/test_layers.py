@@ -7,7 +7,6 @@ from safetensors.torch import load_file
 
 from lightrec.encoders.layers import Cut, Layers
 from lightrec.encoders.text import TextEncoder
-from lightrec.encoders.tuning_data import Nearby
 from lightrec.errors import RecipeError
 from tests.encoders.topics import TEXTS, fitted, texts_of, trained_as, written
 from tests.processes import apart, free_port
@@ -133,18 +132,3 @@ def test_two_processes_learn_what_one_does(folders, tmp_path):
     for name in alone.state_dict():
         np.testing.assert_array_equal(first[name], second[name])
     assert abs(first["part.change"]).max() > 0.001
-
-
-def test_a_text_is_nearest_to_itself_read_again(folders, tmp_path):
-    given = {**LAYERS, "tune": "layers", "simcse": 0.5}
-    module, data = fitted(folders, tmp_path, epochs=1, given=given)
-    batch = Nearby(data.examples)[np.arange(8)]
-    module.eval()  # nothing drops out: a text is as near to itself as can be
-    module.settings.simcse = 0.0
-    alone = module.loss(batch)
-    own = module.part(module.trained[:8]).double()
-    wanted = torch.stack(
-        [(own @ own[n] / 0.05).logsumexp(0) - own[n] @ own[n] / 0.05 for n in range(8)]
-    ).mean()
-    module.settings.simcse = 0.5
-    torch.testing.assert_close(module.loss(batch), alone + 0.5 * wanted.float())

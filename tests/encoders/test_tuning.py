@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from lightrec.encoders import text, tuning, tuning_data, worth
 from lightrec.encoders.hub import TUNED
@@ -166,25 +165,3 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(folders, tmp_path):
 
     whole, _ = resumed(fit, tmp_path)
     assert whole.part.change.any()
-
-
-def test_a_teacher_says_what_goes_with_what(folders, tmp_path):
-    # Items whose vectors are alike are those of one topic; their events say the same.
-    (teacher := tmp_path / "ranker").mkdir()
-    vectors = torch.nn.functional.one_hot(torch.arange(len(TEXTS)) % 4, 4).float()
-    vectors = torch.cat([torch.zeros(1, 4), vectors]) + 0.01
-    save_file({"vectors": vectors}, teacher / "items.safetensors")
-    data = texts_of(folders, teacher=str(teacher))
-    targets = data.examples.targets.toarray()
-    topic = (data.examples.trained - 1) % 4
-    np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-5)
-    assert (targets[topic[:, None] == topic].sum() / targets.sum()) > 0.99
-    assert not targets.diagonal().any()
-    save_file({"vectors": vectors[:9]}, teacher / "items.safetensors")
-    with pytest.raises(RecipeError, match="has vectors of 8 items, and the log has 128"):
-        texts_of(folders, teacher=str(teacher)).examples  # noqa: B018
-
-
-def test_what_cannot_be_tuned_is_refused():
-    with pytest.raises(RecipeError, match="nothing drops out of a text"):
-        TextModule(3, 12, simcse=0.1)

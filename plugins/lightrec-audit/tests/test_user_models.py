@@ -4,11 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from lightrec_audit.user_models import (
-    SessionStatistics,
-    SimulatedStatistics,
-    spearman_within_sets,
-)
+from lightrec_audit.user_models import SessionStatistics, SimulatedStatistics, spearman_within_sets
 from scipy.stats import spearmanr
 
 from lightrec.data.files import STAMP

@@ -8,7 +8,6 @@ from itertools import islice
 from time import monotonic, sleep
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
-from urllib.parse import quote
 
 import httpx
 import polars as pl
@@ -65,7 +64,8 @@ class Client:
         self.http = httpx.Client(base_url=url, headers=headers, timeout=60, transport=transport)
 
     def ask(self, method: str, path: str, body: object = None, **query: Any) -> Any:
-        """Send a request, again where it is refused for the moment.
+        """Send any request, such as ``ask("GET", "/items/7/similar", k=5)``, again where it is
+        refused for the moment.
 
         :raises Refused: where it is refused for good, or for too long.
         """
@@ -141,21 +141,6 @@ class Client:
         """Take items away; those that there were."""
         asked = (self.ask("DELETE", "/items", {"items": part}) for part in _parts(items))
         return [item for part in asked for item in part["items"]]
-
-    def similar(self, item: str, k: int = 10) -> list[dict[str, Any]]:
-        """The items most like an item."""
-        found: list[dict[str, Any]] = self.ask("GET", f"/items/{quote(item, '')}/similar", k=k)
-        return found
-
-    def person(self, user: str) -> dict[str, list[dict[str, Any]]]:
-        """All that is stored of a person."""
-        stored: dict[str, list[dict[str, Any]]] = self.ask("GET", f"/people/{quote(user, '')}")
-        return stored
-
-    def forget(self, user: str) -> dict[str, int]:
-        """Erase all that is stored of a person."""
-        counts: dict[str, int] = self.ask("DELETE", f"/people/{quote(user, '')}")
-        return counts
 
     def __enter__(self) -> Self:
         return self

@@ -1,6 +1,7 @@
 """Numbers that Prometheus gathers."""
 
 import logging
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -14,25 +15,18 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self.requests = Counter(
-            "lightrec_requests", "Requests.", ["path", "status"], registry=registry
-        )
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        self.requests = counter("lightrec_requests", "Requests.", ["path", "status"])
+        self.answers = counter("lightrec_answers", "Slates answered.", ["arm", "by"])
+        self.feedback = counter("lightrec_feedback", "Events received.", ["kind"])
+        self.store = gauge("lightrec_store_up", "Whether the store answers.")
+        self.waiting = gauge("lightrec_feedback_waiting", "Events that wait for the store.")
         self.seconds = Histogram(
             "lightrec_recommend_seconds",
             "Seconds of an answer: in all, in the tower, in the search.",
             ["part"],
             buckets=BUCKETS,
             registry=registry,
-        )
-        self.answers = Counter(
-            "lightrec_answers", "Slates answered.", ["arm", "by"], registry=registry
-        )
-        self.feedback = Counter(
-            "lightrec_feedback", "Events received.", ["kind"], registry=registry
-        )
-        self.store = Gauge("lightrec_store_up", "Whether the store answers.", registry=registry)
-        self.waiting = Gauge(
-            "lightrec_feedback_waiting", "Events that wait for the store.", registry=registry
         )
 
     def count(self, method: str, path: str, status: int, seconds: float) -> None:

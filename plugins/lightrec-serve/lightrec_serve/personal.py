@@ -5,15 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lightrec_serve.tables import (
-    ANSWERS,
-    FEEDBACK,
-    SESSIONS,
-    SHOWN,
-    USERS,
-    WRITING,
-    failing,
-)
+from lightrec_serve.tables import ANSWERS, FEEDBACK, SESSIONS, SHOWN, USERS, WRITING, failing
 
 Conditions = Mapping[sa.Table, sa.ColumnElement[bool]]
 """Rows of tables, in an order in which they can be erased."""

@@ -10,25 +10,11 @@ from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 
 from lightrec.errors import LightrecError
+from lightrec_serve import schema
 from lightrec_serve.access import Limits
 from lightrec_serve.inbox import ANSWERED
 from lightrec_serve.metrics import Metrics
-from lightrec_serve.schema import (
-    Ask,
-    Feedback,
-    Gone,
-    Items,
-    Known,
-    Name,
-    Past,
-    People,
-    Ready,
-    Shown,
-    Slate,
-    Stored,
-    Why,
-    Wrong,
-)
+from lightrec_serve.schema import Name
 from lightrec_serve.service import Conflict, Service, Unknown
 
 SEEN: Final = 20
@@ -76,7 +62,7 @@ def routes(
             raise HTTPException(422, f"{name} is {count}; at most {most} are answered.")
 
     @router.post("/recommend")
-    async def recommend(ask: Ask, request: Request) -> Slate:
+    async def recommend(ask: schema.Ask, request: Request) -> schema.Slate:
         """Recommend to a user of the log, to somebody new, or to a wish in words."""
         within("k", ask.k, limits.k)
         within("The history's length", len(ask.history), limits.history)
@@ -88,23 +74,23 @@ def routes(
         return slate
 
     @router.post("/explain")
-    async def explain(why: Why, request: Request) -> dict[str, Any]:
+    async def explain(why: schema.Why, request: Request) -> dict[str, Any]:
         """Why an item comes, at length: past events, words, the reward, what would change it."""
         within("k", why.k, limits.k)
         within("The history's length", len(why.history), limits.history)
         return await unless_gone(request, service.explain(why))
 
     @router.post("/feedback")
-    async def feedback(sent: Feedback) -> Stored:
+    async def feedback(sent: schema.Feedback) -> schema.Stored:
         """Keep what people did. Stored means: on the disk. Sent twice, an event counts once."""
         stored, again, waiting = await service.inbox.take(sent.events, service.kinds)
         for event in sent.events:
             kind = event.kind if event.kind in {*ANSWERED, *service.kinds} else "other"
             metrics.feedback.labels(kind).inc()
-        return Stored(stored=stored, known=again, waiting=waiting)
+        return schema.Stored(stored=stored, known=again, waiting=waiting)
 
     @router.delete("/feedback")
-    async def unsay(wrong: Wrong) -> dict[str, int]:
+    async def unsay(wrong: schema.Wrong) -> dict[str, int]:
         """Erase events of a session; right ones may then be sent, also under the same ids."""
         return {"erased": await service.forget_events(wrong.session, wrong.ids)}
 
@@ -119,31 +105,31 @@ def routes(
         return await service.forget(user)
 
     @router.put("/items")
-    async def put(sent: Items) -> dict[str, list[str]]:
+    async def put(sent: schema.Items) -> dict[str, list[str]]:
         """Put items, new ones or known ones anew; the next answer may hold them."""
         return {"items": await service.stock.put(sent.items)}
 
     @router.delete("/items")
-    async def delete(sent: Gone) -> dict[str, list[str]]:
+    async def delete(sent: schema.Gone) -> dict[str, list[str]]:
         """Take items away: no answer holds them from now on."""
         return {"items": await service.stock.delete(sent.items)}
 
     @router.get("/items")
-    async def titled(title: Letters = "", k: Count = SEEN) -> list[Known]:
+    async def titled(title: Letters = "", k: Count = SEEN) -> list[schema.Known]:
         """Items whose titles have these letters, those first that begin with them."""
         within("k", k, limits.k)
-        return [Known(**row) for row in await service.titled(title, k)]
+        return [schema.Known(**row) for row in await service.titled(title, k)]
 
     @router.get("/items/{item:path}/similar")
-    async def similar(item: Name, k: Count = 10, arm: Name | None = None) -> list[Shown]:
+    async def similar(item: Name, k: Count = 10, arm: Name | None = None) -> list[schema.Shown]:
         """The items most like an item."""
         within("k", k, limits.k)
         return await service.similar(item, k, arm)
 
     @router.get("/items/{item:path}")
-    async def item(item: Name) -> Known:
+    async def item(item: Name) -> schema.Known:
         """An item as it is served."""
-        return Known(**service.item(item))
+        return schema.Known(**service.item(item))
 
     @router.get("/health")
     async def health() -> dict[str, str]:
@@ -151,14 +137,14 @@ def routes(
         return {"status": "ok"}
 
     @router.get("/ready")
-    async def ready() -> Ready:
+    async def ready() -> schema.Ready:
         """Whether questions are answered, and by what."""
         arms = service.about()
         for about in arms.values():
             about |= {name: public(text) for name, text in about.items() if isinstance(text, str)}
         there = await service.reachable()
         waiting = service.inbox.waiting
-        return Ready(arms=arms, store="ok" if there else "down", waiting=waiting)
+        return schema.Ready(arms=arms, store="ok" if there else "down", waiting=waiting)
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def gathered() -> Response:
@@ -179,13 +165,13 @@ def routes(
         return service.users(SEEN, begin)
 
     @router.get("/users/{user:path}/past")
-    async def past(user: Name, k: Count = SEEN) -> list[Past]:
+    async def past(user: Name, k: Count = SEEN) -> list[schema.Past]:
         """A person's last events in the log, the newest first."""
         within("k", k, limits.k)
         return service.past(user, k)
 
     @router.put("/users")
-    async def put_users(sent: People) -> dict[str, list[str]]:
+    async def put_users(sent: schema.People) -> dict[str, list[str]]:
         """Put attributes of people whom the log does not have; their next sessions know them."""
         return {"users": await service.put_users(sent.users)}
 

@@ -45,12 +45,12 @@ def test_tables_are_brought_in_by_parts_and_again_as_a_whole(asked, monkeypatch)
     events = pl.DataFrame({"user": [3] * 5, "item": range(5), "time": [time] * 5, "value": None})
     assert client.feedback(events) == {"stored": 5, "known": 0, "waiting": 0}
     assert client.feedback(events) == {"stored": 0, "known": 5, "waiting": 0}
-    assert len(client.person("3")["feedback"]) == 5
+    assert len(client.ask("GET", "/people/3")["feedback"]) == 5
     shown = client.recommend("3", k=60)
     assert not {str(n) for n in range(8)} & {place["item"] for place in shown["items"]}
     assert client.feedback([{"session": shown["session"], "item": "i5"}])["stored"] == 1
-    assert len(client.similar("i5", k=4)) == 4
-    assert client.forget("3")["feedback"] == 6
+    assert len(client.ask("GET", "/items/i5/similar", k=4)) == 4
+    assert client.ask("DELETE", "/people/3")["feedback"] == 6
     with pytest.raises(Refused, match="'colour' is not an attribute of the users") as refused:
         client.put_users([{"user": "ann", "colour": "red"}])
     assert refused.value.status == 422
