@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 DESKTOP = {"viewport": {"width": 1100, "height": 780}}
-TOP = {"x": 0, "y": 0, "width": 1100, "height": 380}
+TOP = {"x": 0, "y": 0, "width": 1100, "height": 480}
 PHONE = {
     "viewport": {"width": 390, "height": 844},
     "is_mobile": True,
@@ -49,12 +49,12 @@ def draw(address: str) -> None:
         expect(page.locator(".arm dl").first).to_contain_text("People")
         page.screenshot(path=IMAGES / "serve-operator.png", clip=TOP)
         page = opened(browser, address, PHONE)
-        page.locator("#whom summary").click()
+        page.locator("#whom > summary").click()
         page.fill("#title", "Godfather")
         page.press("#title", "Enter")
         expect(page.locator(".why").first).to_contain_text("Godfather")
         page.locator("#title").blur()
-        page.locator("#whom summary").click()
+        page.locator("#whom > summary").click()
         page.screenshot(path=IMAGES / "serve-phone.png")
         browser.close()
 
