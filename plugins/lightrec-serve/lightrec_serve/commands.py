@@ -245,13 +245,15 @@ def forget(store: str, *, user: str | None = None, before: str | None = None) ->
     :param user: the person's id.
     :param before: a day in UTC, such as 2026-01-01: answers and feedback before it go.
     """
+    from lightrec_serve.personal import before as older
+    from lightrec_serve.personal import of_person
     from lightrec_serve.store import Store
 
     if (user is None) == (before is None):
         raise RecipeError("Say either whose --user events go, or --before which day they do.")
     days = 0 if before is None else (_day(before, "before") - date(1970, 1, 1)).days
     with Store(_url(store)) as held:
-        counts = held.forget(user=user) if before is None else held.forget(before=days * DAY)
+        counts = held.erase(of_person(user) if user is not None else older(days * DAY))
     print(", ".join(f"{count:,} of {name}" for name, count in counts.items()) + " erased.")
 
 

@@ -9,6 +9,7 @@ from time import time_ns
 from typing import Final
 
 from lightrec.errors import LightrecError, RecipeError
+from lightrec_serve import personal
 from lightrec_serve.schema import Event
 from lightrec_serve.sessions import Patient, Sessions, State
 from lightrec_serve.stock import Stock, Unknown
@@ -142,11 +143,11 @@ class Inbox:
         by_session = attrgetter("session")
         kept = sorted(self.aside.oldest(TOGETHER), key=by_session)
         for name, some in groupby(kept, by_session):
-            rows, session = [*some], self.aside.session(name)
-            assert session is not None
-            await self.writes.call(self.store.begin, session)
+            rows = [*some]
+            if (session := self.aside.session(name)) is not None:  # else it was brought before
+                await self.writes.call(self.store.begin, session)
             await self.writes.call(self.store.feedback, rows)
-            self.aside.forget(session=name, ids=[row.id for row in rows])
+            self.aside.erase(personal.events(name, [row.id for row in rows], whole=True))
         logger.info("feedback brought", extra={"events": len(kept), "left": self.waiting})
 
 

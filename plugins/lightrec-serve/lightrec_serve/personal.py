@@ -48,9 +48,14 @@ def before(time: int) -> Conditions:
     }
 
 
-def events(session: str, ids: Sequence[str]) -> Conditions:
-    """Events of a session, by their ids."""
-    return {FEEDBACK: sa.and_(FEEDBACK.c.session == session, FEEDBACK.c.id.in_(ids))}
+def events(session: str, ids: Sequence[str], whole: bool = False) -> Conditions:
+    """Events of a session, by their ids.
+
+    :param whole: whether the session goes, too, where nothing of it is left.
+    """
+    theirs = {FEEDBACK: sa.and_(FEEDBACK.c.session == session, FEEDBACK.c.id.in_(ids))}
+    empty = SESSIONS.c.id.not_in(sa.select(FEEDBACK.c.session))
+    return theirs | ({SESSIONS: sa.and_(SESSIONS.c.id == session, empty)} if whole else {})
 
 
 def erase(engine: sa.Engine, conditions: Conditions) -> dict[str, int]:

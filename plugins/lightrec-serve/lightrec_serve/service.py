@@ -15,6 +15,7 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from lightrec.data.times import moment
+from lightrec_serve import personal
 from lightrec_serve.batching import Batcher, Lane
 from lightrec_serve.engine import Engine, Query
 from lightrec_serve.inbox import EPOCH, MILLISECOND, Inbox, milliseconds
@@ -216,7 +217,9 @@ class Service:
         """
         user = self._known_as(user) or user
         await self.person(user)
-        counts = await self.writes.call(lambda: self.store.forget(user=user))
+        for store in (self.inbox.aside, self.store):
+            if store is not None:
+                counts = await self.writes.call(store.erase, personal.of_person(user))
         self.sessions.drop(user)
         return counts
 
@@ -233,7 +236,7 @@ class Service:
 
     async def forget_events(self, session: str, ids: Sequence[str]) -> int:
         """Erase events of a session, such as wrong ones, which may then be sent anew."""
-        counts = await self.writes.call(lambda: self.store.forget(session=session, ids=ids))
+        counts = await self.writes.call(self.store.erase, personal.events(session, ids))
         return counts["feedback"]
 
     async def similar(self, item: str, k: int, arm: str | None = None) -> list[Shown]:
@@ -365,7 +368,7 @@ class Service:
 
     def _sweep(self) -> None:
         """Erase what is too old."""
-        counts = self.store.forget(before=milliseconds() - self.keep * DAY)
+        counts = self.store.erase(personal.before(milliseconds() - self.keep * DAY))
         logger.info("too old, and erased", extra=counts)
 
     def close(self) -> None:

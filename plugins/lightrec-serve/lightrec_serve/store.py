@@ -296,26 +296,11 @@ class Store:
         with self._reading() as connection:
             return personal.person(connection, user)
 
-    def forget(
-        self,
-        *,
-        user: str | None = None,
-        before: int | None = None,
-        session: str | None = None,
-        ids: Sequence[str] = (),
-    ) -> dict[str, int]:
-        """Erase all rows of a person, all that is older than a time, or events of a session.
+    def erase(self, conditions: personal.Conditions) -> dict[str, int]:
+        """Erase rows that :mod:`lightrec_serve.personal` names; how many went, by table.
 
         What was copied from the database, such as backups and exported files, is not touched.
-
-        :param before: milliseconds since 1970 UTC.
-        :returns: how many rows went, by the tables' names.
         """
-        conditions = personal.events(session or "", ids)
-        if user is not None:
-            conditions = personal.of_person(user)
-        elif before is not None:
-            conditions = personal.before(before)
         self.flush()
         return personal.erase(self.engine, conditions)
 

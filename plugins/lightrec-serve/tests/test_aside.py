@@ -69,6 +69,7 @@ def test_feedback_is_kept_while_the_store_is_away_and_brought_once(served, tmp_p
         store.away = False
         bring(client)
         assert client.app.state.service.inbox.waiting == 0
+        assert not any(client.app.state.service.inbox.aside.person("u3").values())
         kept = client.app.state.service.store.events("any", "u3")
         assert [(each.id, each.user, each.item) for each in kept] == [
             ("1", "u3", first),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
+from lightrec_serve import personal
 from lightrec_serve import store as module
 from lightrec_serve.store import Session, Store, StoreError
 from lightrec_serve.tables import ANSWERS, SHOWN, WRITING
@@ -61,10 +62,10 @@ def test_a_person_a_day_and_an_event_are_erased_and_others_are_not(store, answer
         store.feedback([event("1", user=user, **more), event("2", user=None, **more)])
     held = {name: len(rows) for name, rows in store.person("u").items()}
     assert held == {"shown": 2, "answers": 1, "feedback": 2, "sessions": 1, "users": 0}
-    assert store.forget(user="u") == held
+    assert store.erase(personal.of_person("u")) == held
     assert not any(store.person("u").values())
-    assert store.forget(before=NOON) | {"users": 0} == held, "those of w"
-    assert store.forget(session="of v", ids=["2", "3"]) == {"feedback": 1}
+    assert store.erase(personal.before(NOON)) | {"users": 0} == held, "those of w"
+    assert store.erase(personal.events("of v", ["2", "3"])) == {"feedback": 1}
     assert [each.id for each in store.events("of v")] == ["1"]
     assert store.feedback([event("2", session="of v")]) == [True], "the right one may come"
     assert {name: len(rows) for name, rows in store.person("v").items()} == held
