@@ -1,5 +1,6 @@
 """What people did: checked, stored, and kept aside while the store is not there."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
@@ -126,11 +127,11 @@ class Inbox:
                     raise _not_shown(event)
             if session is None:
                 raise error
-            await self.writes.call(self.aside.begin, session)
+            await asyncio.to_thread(self.aside.begin, session)  # on a disk here, which is there
             rows.append(_row(event, session))
             if state is not None:
                 state.events = [*state.events, (event.item, event.kind, rows[-1].time)]
-        await self.writes.call(self.aside.feedback, rows)
+        await asyncio.to_thread(self.aside.feedback, rows)
         return len(rows)
 
     async def bring(self) -> None:

@@ -7,7 +7,6 @@ import logging
 import secrets
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import partial
@@ -358,13 +357,16 @@ class Service:
         """Look for what other processes change, and for a store that is back; it never ends."""
         while True:
             await asyncio.sleep(WATCHED)
-            await self.stock.catch_up()
-            with suppress(StoreError):
+            try:
+                await self.stock.catch_up()
                 await self.inbox.bring()
-            if self.keep and monotonic() - self._swept > SWEPT:
-                self._swept = monotonic()
-                with suppress(StoreError):
+                if self.keep and monotonic() - self._swept > SWEPT:
+                    self._swept = monotonic()
                     await asyncio.to_thread(self._sweep)
+            except StoreError:  # it is tried again
+                pass
+            except Exception:
+                logger.exception("watching")
 
     def _sweep(self) -> None:
         """Erase what is too old."""

@@ -38,8 +38,9 @@ def test_a_session_goes_on_at_either(two, url):
         assert third in shown
 
 
-def test_lists_come_without_a_store_that_hangs_and_nothing_is_lost(server, tiny_run):
-    service = Service([Arm("a", lambda: RunEngine(tiny_run))], Store(server.new_database()))
+def test_lists_come_without_a_store_that_hangs_and_nothing_is_lost(server, tiny_run, tmp_path):
+    arm, aside = Arm("a", lambda: RunEngine(tiny_run)), Store(f"sqlite:///{tmp_path}/aside.db")
+    service = Service([arm], Store(server.new_database()), aside=aside)
     with TestClient(application(service)) as client:
         slate = slate_of(client, user="u3")
         event = {"id": "1", "session": slate["session"], "item": items(slate)[0]}
@@ -50,13 +51,19 @@ def test_lists_come_without_a_store_that_hangs_and_nothing_is_lost(server, tiny_
                 assert (shown["degraded"], len(shown["items"])) == (True, 10)
             assert client.get("/ready").json()["store"] == "down"
             assert "lightrec_store_up 0.0" in client.get("/metrics").text
-            lost = client.post("/feedback", json={"events": [event]})
+            for _ in range(2):
+                kept = client.post("/feedback", json={"events": [event]})
+                assert (kept.status_code, kept.json()["waiting"]) == (200, 1)
+            strange = event | {"session": "of another process"}
+            lost = client.post("/feedback", json={"events": [strange]})
             assert (lost.status_code, lost.headers["retry-after"]) == (503, "1")
         finally:
             server.send(signal.SIGCONT)
         service.reads.wait = service.writes.wait = 60
         service.store.flush()
-        assert client.post("/feedback", json={"events": [event]}).status_code == 200
+        client.portal.call(service.inbox.bring)
+        sent = client.post("/feedback", json={"events": [event]}).json()
+        assert sent == {"stored": 0, "known": 1, "waiting": 0}
         again = slate_of(client, session=slate["session"])
         assert not again["degraded"]
         assert event["item"] not in items(again)
