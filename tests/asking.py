@@ -7,6 +7,12 @@ def slate_of(client, **ask):
     return response.json()
 
 
+def kept(store, **wanted):
+    """Events of a store that have some values, in the order of their times."""
+    every = sorted(store.oldest(1_000_000), key=lambda event: event.time)
+    return [each for each in every if wanted.items() <= vars(each).items()]
+
+
 def items(slate):
     return [place["item"] for place in slate["items"]]
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 from itertools import islice
 from time import monotonic, sleep
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 import httpx
 import polars as pl
@@ -20,7 +20,6 @@ TOGETHER: Final = 1_000
 OWN: Final = ("item", "title", "text")
 IDS: Final = ("item", "user", "id", "session", "answer")
 """Columns that may hold numbers, and are sent as text."""
-T = TypeVar("T")
 Rows = pl.DataFrame | Iterable[Mapping[str, Any]]
 """A table, or its rows."""
 
@@ -45,8 +44,9 @@ class Client:
     :param url: its address, such as ``http://127.0.0.1:8000``.
     :param token: of the role that the requests need.
     :param patience: seconds for which a request is sent again; 0 for once.
-    :param fallback: number of people whose last slates are kept, and given again, as ``degraded``,
-        where the service is busy or cannot be reached; who has none gets a stranger's.
+    :param fallback: number of people whose last slates are kept, of requests that say nothing but
+        ``user`` and ``k``, and given again, as ``degraded``, where the service is busy or cannot be
+        reached; who has none gets a stranger's, which names no session and no answer.
     :param transport: in place of the network, such as ``httpx.WSGITransport`` in tests.
     """
 
@@ -96,11 +96,12 @@ class Client:
         try:
             slate: dict[str, Any] = self.ask("POST", "/recommend", ask | {"user": user})
         except Refused as error:
-            kept = self._last.get(user, self._last.get(None))
+            kept = None if ask.keys() - {"k"} else self._last.get(user, self._last.get(None))
             if error.status != 503 or kept is None:
                 raise
-            return kept | {"degraded": True}
-        if self.fallback and (user is not None or not ask.get("history")):
+            own = kept if user in self._last else kept | {"session": None, "answer": None}
+            return own | {"degraded": True, "items": kept["items"][: ask.get("k", 10)]}
+        if self.fallback and not ask.keys() - {"k"}:
             self._last.pop(user, None)
             self._last[user] = slate
             if len(self._last) > self.fallback:  # a stranger's is kept
@@ -137,11 +138,6 @@ class Client:
             sent[-1]["attributes"] = attributes
         return len(self.ask("PUT", path, {name: sent})[name])
 
-    def delete_items(self, items: Iterable[str]) -> list[str]:
-        """Take items away; those that there were."""
-        asked = (self.ask("DELETE", "/items", {"items": part}) for part in _parts(items))
-        return [item for part in asked for item in part["items"]]
-
     def __enter__(self) -> Self:
         return self
 
@@ -156,14 +152,9 @@ class Client:
 
 def _some(rows: Rows) -> Iterator[list[dict[str, Any]]]:
     """Rows as JSON can hold them, :data:`TOGETHER` at a time, without what they leave empty."""
-    named = rows.iter_rows(named=True) if isinstance(rows, pl.DataFrame) else rows
-    return _parts({n: _plain(n, x) for n, x in row.items() if x is not None} for row in named)
-
-
-def _parts(rows: Iterable[T]) -> Iterator[list[T]]:
-    left = iter(rows)
-    while part := list(islice(left, TOGETHER)):
-        yield part
+    named = iter(rows.iter_rows(named=True) if isinstance(rows, pl.DataFrame) else rows)
+    while part := list(islice(named, TOGETHER)):
+        yield [{n: _plain(n, x) for n, x in row.items() if x is not None} for row in part]
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -108,6 +109,7 @@ def serve(
     import torch
     import uvicorn
 
+    from lightrec.data.files import without_password
     from lightrec.data.times import moment
     from lightrec.stages.redo import check_rooms
     from lightrec_serve.access import Limits, Tokens, read_tokens
@@ -130,11 +132,13 @@ def serve(
         Arm(name, loader(path, by, heat, approximate), share)
         for name, path, heat, share in zip(names(paths), paths, temperatures, shares, strict=True)
     ]
-    for name in (*([] if store else ["served.db"]), "served-later.db"):
+    address = store or f"sqlite:///{run / 'served.db'}"
+    later = f"served-later-{sha256(without_password(address).encode()).hexdigest()[:8]}.db"
+    for name in (*([] if store else ["served.db"]), later):
         check_rooms(run, name)
-    kept = Store(store or f"sqlite:///{run / 'served.db'}")
+    kept = Store(address)
     try:
-        aside = Store(f"sqlite:///{run / 'served-later.db'}")
+        aside = Store(f"sqlite:///{run / later}")  # another store's feedback is another file's
     except StoreError as error:  # such as in a folder that nobody may write to
         aside = None
         print(f"Feedback that comes while the store is away will be refused. {error}")

@@ -223,7 +223,8 @@ class Engine(ABC):
         """Users spread over the log, of those whose ids begin so."""
         people = self.log_users
         if begin:
-            people = [user for user in people if user.startswith(begin)]
+            names = pl.Series(people, dtype=pl.String)
+            people = names.filter(names.str.starts_with(begin))
         places = np.linspace(0, len(people) - 1, min(count, len(people))).astype(int).tolist()
         return [people[place] for place in places]
 
@@ -244,11 +245,9 @@ class Engine(ABC):
         raise RecipeError("Only a run reads attributes of people: serve the run itself.")
 
     def past(self, user: str, most: int) -> Sequence[tuple[int, str | None, int | None]]:
-        """Items of a person's last events in the log, with their kinds and times in milliseconds.
-
-        :raises RecipeError: where that is not known.
-        """
-        raise RecipeError("Only a run has its log: serve the run itself.")
+        """Items of a person's last events in the log, the newest first, with kinds and times in
+        milliseconds, where the log is there."""
+        return []
 
     def ready(self, query: Query) -> bool:
         """Whether :meth:`read` has nothing to do that could take long. Any thread may ask."""

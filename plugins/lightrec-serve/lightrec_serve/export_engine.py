@@ -321,17 +321,7 @@ class BlendEngine(ExportedEngine, RunEngine):
     # An export knows each person by one id, and no more of items than what is put.
     known_as, explain, checked = Engine.known_as, Engine.explain, Engine.checked
     ready, read = Engine.ready, Engine.read
-    describes, check_profiles = Engine.describes, Engine.check_profiles
-
-    def past(self, user: str, most: int) -> Sequence[tuple[int, str | None, int | None]]:
-        """Items of a person's last events, with their kinds, where the export has them."""
-        rows: Any = self.usual
-        if (known := rows.rows.get(user)) is None:
-            return []
-        items, names = known[Key.HISTORY][0], list[str | None]([None, *self.feedback_kinds])
-        kinds = known.get(Key.FEEDBACK, known[Key.HISTORY] * 0)[0]
-        pairs = zip(items.tolist(), kinds.tolist(), strict=True)
-        return [(item, names[kind], None) for item, kind in [*pairs][::-1] if item][:most]
+    describes, check_profiles, past = Engine.describes, Engine.check_profiles, Engine.past
 
     def recommender(self, by: str | None) -> Any:
         """The only way to rank.

@@ -15,7 +15,7 @@ from lightrec_serve.access import Limits
 from lightrec_serve.inbox import ANSWERED
 from lightrec_serve.metrics import Metrics
 from lightrec_serve.schema import Name
-from lightrec_serve.service import Conflict, Service, Unknown
+from lightrec_serve.service import Conflict, Service, Unknown, numbered
 
 SEEN: Final = 20
 """Users and items that the page offers."""
@@ -118,7 +118,7 @@ def routes(
     async def titled(title: Letters = "", k: Count = SEEN) -> list[schema.Known]:
         """Items whose titles have these letters, those first that begin with them."""
         within("k", k, limits.k)
-        return [schema.Known(**row) for row in await service.titled(title, k)]
+        return await service.titled(title, k)
 
     @router.get("/items/{item:path}/similar")
     async def similar(item: Name, k: Count = 10, arm: Name | None = None) -> list[schema.Shown]:
@@ -129,7 +129,7 @@ def routes(
     @router.get("/items/{item:path}")
     async def item(item: Name) -> schema.Known:
         """An item as it is served."""
-        return schema.Known(**service.item(item))
+        return schema.Known(**service.engine.catalog.known(numbered(service.engine, item)))
 
     @router.get("/health")
     async def health() -> dict[str, str]:
@@ -162,7 +162,7 @@ def routes(
     @router.get("/users")
     async def users(begin: Letters = "") -> list[str]:
         """Some users of the log, or some whose ids begin so."""
-        return service.users(SEEN, begin)
+        return await service.users(SEEN, begin)
 
     @router.get("/users/{user:path}/past")
     async def past(user: Name, k: Count = SEEN) -> list[schema.Past]:

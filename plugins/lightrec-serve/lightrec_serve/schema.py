@@ -1,6 +1,7 @@
 """The content of requests and answers, as OpenAPI shows it."""
 
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
@@ -14,6 +15,7 @@ from pydantic import (
 )
 
 from lightrec import plugins
+from lightrec_serve.tables import OUTSIDE
 
 PLAIN = r"^[^\x00]*$"
 """Texts that databases store."""
@@ -32,24 +34,34 @@ Moment = Annotated[datetime, AfterValidator(_moment)]
 """A time; without a zone it is UTC."""
 Plain = str | float | int | bool | None | Annotated[list[str], Field(max_length=1000)]
 """A value of an attribute."""
+Flag = Annotated[bool, Field(strict=True)]
 MOST: Final = 100
 """Conditions of a request, or attributes of a person, at most."""
 
 
-Names = Annotated[
-    list[Name],
-    BeforeValidator(
-        lambda given: [given] if isinstance(given, str) else given,
-        json_schema_input_type=list[Name] | Name,
-    ),
-]
-"""Names, or one that stands for itself, as in Python."""
+NOT_OUTSIDE: Final = rf"^[^\x00{OUTSIDE}][^\x00]*$"
+SessionName = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=NOT_OUTSIDE)]
+"""The name of a session; events that come without one have another one's."""
+Many = Annotated[list[Name], Field(max_length=100_000, fail_fast=True)]
+"""Names whose number the service limits; the first wrong one ends the reading."""
+ONE: Final = BeforeValidator(
+    lambda given: [given] if isinstance(given, str) else given,
+    json_schema_input_type=list[Name] | Name,
+)
+"""One name stands for itself, as in Python."""
+Names = Annotated[list[Name], ONE]
 User = Annotated[
     Name,
     BeforeValidator(
         lambda given: str(given) if type(given) is int else given, json_schema_input_type=Name | int
     ),
 ]
+
+
+Few = BeforeValidator(
+    lambda given: dict(islice(given.items(), 11 * MOST)) if isinstance(given, dict) else given
+)
+"""A long object is cut before it is refused: each of its entries could make an error."""
 
 
 def _ranker(name: str) -> str:
@@ -79,15 +91,15 @@ class Ask(Strict):
     """Whom a slate is for, what it may hold, and how it is chosen."""
 
     user: User | None = Field(None, description="A user of the log, or a new one.", examples=["42"])
-    session: Name | None = Field(
+    session: SessionName | None = Field(
         None, description="The session that an answer named; without one, a new session begins."
     )
-    history: Names = Field(
+    history: Annotated[Many, ONE] = Field(
         [],
         description="Titles or item ids, oldest first, after what the log knows of the user; kept "
         "for the session's later requests that give none.",
     )
-    profile: dict[Name, Plain] | None = Field(
+    profile: Annotated[dict[Name, Plain], Few] | None = Field(
         None,
         max_length=MOST,
         description="Attributes of a person who is not in the log; kept as history is.",
@@ -98,15 +110,9 @@ class Ask(Strict):
         [], max_length=MOST, description="Titles, item ids or conditions on attributes."
     )
     only: Names = Field([], max_length=MOST, description="As exclude, for what alone may come.")
-    candidates: list[Name] | None = Field(None, description="The ids of all items that may come.")
-    discover: bool = Field(
-        False, strict=True, description="Nothing that the person has met before."
-    )
-    more: bool = Field(
-        False,
-        strict=True,
-        description="The next page: nothing that the session's answers have shown.",
-    )
+    candidates: Many | None = Field(None, description="The ids of all items that may come.")
+    discover: Flag = Field(False, description="Nothing that the person has met before.")
+    more: Flag = Field(False, description="The next page: nothing that the session has shown.")
     new: int = Field(0, ge=0, strict=True, description="Last places kept for items without events.")
     time: Moment | None = Field(
         None,
@@ -117,24 +123,27 @@ class Ask(Strict):
         None, description="What ranks, in place of what the run's evaluation favours."
     )
     arm: Name | None = Field(None, description="The arm of the experiment, in place of one drawn.")
-    explore: bool = Field(
-        False, strict=True, description="Draw the slate, and log its propensities."
-    )
-    explain: bool = Field(False, strict=True, description="Say why each item came.")
-    trial: bool = Field(
+    explore: Flag = Field(False, description="Draw the slate, and log its propensities.")
+    explain: Flag = Field(False, description="Say why each item came.")
+    trial: Flag = Field(
         False,
-        strict=True,
         description="Whether somebody only tries the service: a session that begins so is kept out "
         "of logs and numbers, and counts for no person.",
     )
+
+    @model_validator(mode="after")
+    def _one_page(self) -> "Ask":
+        if self.more and self.explore:
+            raise ValueError("a slate that is drawn has no next page: draw a longer one")
+        return self
 
 
 class Why(Strict):
     """An item of a session's slates that is to be explained."""
 
-    session: Name
+    session: SessionName
     item: Name
-    history: list[Name] = Field([], description="What the request for the slate gave.")
+    history: Many = Field([], description="What the request for the slate gave.")
     k: int = Field(10, ge=1, description="An item comes if it is among so many.")
     exclude: Names = Field([], max_length=MOST, description="What the request for the slate gave.")
     only: Names = Field([], max_length=MOST, description="What the request for the slate gave.")
@@ -185,7 +194,7 @@ class Event(Strict):
     """An event of somebody."""
 
     id: Name = Field(description="Your own id of the event: sent twice, it counts once.")
-    session: Name | None = Field(None, description="The session that an answer named.")
+    session: SessionName | None = Field(None, description="The session that an answer named.")
     user: User | None = Field(
         None, description="Whose event it is, where it comes from outside all sessions."
     )
@@ -240,7 +249,7 @@ class Item(Strict):
     text: Annotated[str, StringConstraints(max_length=5000, pattern=PLAIN)] | None = Field(
         None, description="The item in words; else the field's words for its attributes."
     )
-    attributes: Annotated[dict[Name, Plain], AfterValidator(_attributes)] = Field(
+    attributes: Annotated[dict[Name, Plain], Few, AfterValidator(_attributes)] = Field(
         {}, max_length=10 * MOST
     )
 
@@ -249,7 +258,7 @@ class Person(Strict):
     """Attributes of a person, in place of earlier ones."""
 
     user: User
-    attributes: Annotated[dict[Name, Plain], Field(min_length=1, max_length=MOST)]
+    attributes: Annotated[dict[Name, Plain], Few, Field(min_length=1, max_length=MOST)]
 
 
 class People(Strict):

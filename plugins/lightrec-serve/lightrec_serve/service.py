@@ -18,7 +18,7 @@ from lightrec_serve import personal
 from lightrec_serve.batching import Batcher, Lane
 from lightrec_serve.engine import Engine, Query
 from lightrec_serve.inbox import EPOCH, MILLISECOND, Inbox, milliseconds
-from lightrec_serve.schema import Ask, Past, Person, Shown, Slate, Why
+from lightrec_serve.schema import Ask, Known, Past, Person, Shown, Slate, Why
 from lightrec_serve.sessions import OF_PERSON, Conflict, Patient, Sessions, State
 from lightrec_serve.stock import Stock, Unknown
 from lightrec_serve.store import Answer, Session, Store, StoreError
@@ -184,8 +184,7 @@ class Service:
             raise Unknown(f"There is no session {why.session!r}: ask for a slate first.")
         arm = self._arm(state.session.arm)
         engine = arm.batcher.engine
-        if engine.catalog.number(why.item) is None:
-            raise Unknown(f"There is no item {why.item!r}.")
+        numbered(engine, why.item)
         query = Query(
             user=state.session.user,
             history=tuple(why.history or state.said.get("history", ())),
@@ -245,8 +244,7 @@ class Service:
         """
         batcher = self._arm(arm).batcher
         engine = batcher.engine
-        if (number := engine.catalog.number(item)) is None:
-            raise Unknown(f"There is no item {item!r}.")
+        number = numbered(engine, item)
         numbers, scores = await batcher.reading.call(lambda: engine.similar(number, k))
         return _places(engine, numbers, scores)
 
@@ -266,6 +264,11 @@ class Service:
         await asyncio.to_thread(gc.collect)
         logger.info("reloaded", extra={"arm": arm.name})
         return fresh.about()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the first arm."""
+        return self._arm(None).batcher.engine
 
     @property
     def kinds(self) -> set[str]:
@@ -322,31 +325,20 @@ class Service:
         each = sum(people) / sum(weights.values())
         return float(chisquare(people, [each * weight for weight in weights.values()]).pvalue)
 
-    def users(self, count: int, begin: str = "") -> list[str]:
+    async def users(self, count: int, begin: str = "") -> list[str]:
         """Some users of the log, of those whose ids begin so."""
-        return self._arm(None).batcher.engine.users(count, begin)
-
-    def item(self, item: str) -> dict[str, Any]:
-        """An item as it is served.
-
-        :raises Unknown: where there is no such item.
-        """
-        catalog = self._arm(None).batcher.engine.catalog
-        if (number := catalog.number(item)) is None:
-            raise Unknown(f"There is no item {item!r}.")
-        return catalog.known(number)
-
-    async def titled(self, letters: str, most: int) -> list[dict[str, Any]]:
-        """Items whose titles have some letters."""
         batcher = self._arm(None).batcher
-        catalog = batcher.engine.catalog
+        return await batcher.reading.call(partial(batcher.engine.users, count, begin))
+
+    async def titled(self, letters: str, most: int) -> list[Known]:
+        """Items whose titles have some letters."""
+        batcher, catalog = self._arm(None).batcher, self.engine.catalog
         found = await batcher.reading.call(lambda: catalog.titled(letters, most))
-        return [catalog.known(number) for number in found]
+        return [Known(**catalog.known(number)) for number in found]
 
     def past(self, user: str, most: int) -> list[Past]:
         """A person's last events in the log, the newest first."""
-        engine = self._arm(None).batcher.engine
-        rows = []
+        engine, rows = self.engine, []
         for number, kind, time in engine.past(user, most):
             item, title, _ = engine.catalog.describe(number)
             when = None if time is None else EPOCH + time * MILLISECOND
@@ -444,6 +436,16 @@ class Service:
         for arm in self.arms.values():
             user = None if user is None else arm.batcher.engine.known_as(user)
         return user
+
+
+def numbered(engine: Engine, item: str) -> int:
+    """An item's number.
+
+    :raises Unknown: where there is no such item.
+    """
+    if (number := engine.catalog.number(item)) is None:
+        raise Unknown(f"There is no item {item!r}.")
+    return number
 
 
 def _places(engine: Engine, items: Sequence[int], scores: Sequence[float]) -> list[Shown]:

@@ -1,10 +1,11 @@
 """The states of sessions: in memory, as the store has them, and without it where it hangs."""
 
 import asyncio
-from collections import OrderedDict
+import re
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any, Final, TypeVar
 
@@ -16,6 +17,12 @@ HELD: Final = 50_000
 """Sessions whose state is held in memory; others are read from the store when they go on."""
 REMEMBERED: Final = 1_000
 """Events of a person's other sessions that a session knows, and of itself: the newest of each."""
+KEPT: Final = 20
+"""Events that a session keeps in memory, for as long as the store cannot be asked."""
+FULL: Final = 500
+"""Sessions that keep all the events that they know."""
+MADE_HERE: Final = re.compile("[0-9a-f]{32}")
+"""Ids of sessions that a service has made."""
 SLATES: Final = 20
 """Answers of a session that are held with what they have shown; others are looked up."""
 OF_PERSON: Final = ("history", "profile")
@@ -26,8 +33,6 @@ THREADS: Final = 8
 T = TypeVar("T")
 Happened = tuple[str, str, int]
 """An event: its item, its kind, and its time as in a store."""
-Mark = tuple[int, int]
-"""See :class:`lightrec_serve.store.KnownOf`."""
 
 
 class Conflict(LightrecError):
@@ -104,18 +109,21 @@ class State:
     events: list[Happened] = field(default_factory=list)
     before: int = 0
     """How many of them are of other sessions."""
-    mark: Mark = (0, 0)
-    """What tells whether there are others by now."""
+    written: bool = False
+    """Whether its row was seen in the store: if it is not there any more, it was erased."""
+    elsewhere: bool = False
+    """Whether another process has answered last, which may still be writing."""
     shown: dict[str, set[str]] = field(default_factory=dict)
     """Items of the session's last answers."""
 
-    def knows(self, events: list[Happened], before: int, mark: Mark) -> None:
-        """Note the user's events, of which the first ``before`` are of other sessions."""
-        self.events, self.before, self.mark = events, before, mark
+    def rest(self) -> None:
+        """Forget all but the last events: they are read for each request, if the store is there."""
+        cut = max(0, len(self.events) - KEPT)
+        self.events, self.before = self.events[cut:], max(0, self.before - cut)
 
     def showed(self, answer: str, items: set[str]) -> None:
         """Note what an answer has shown."""
-        self.shown[answer] = items
+        self.shown[answer], self.elsewhere = items, False
         if len(self.shown) > SLATES:
             del self.shown[next(iter(self.shown))]
 
@@ -129,6 +137,8 @@ class Sessions:
     def __init__(self, store: Store, reads: Patient) -> None:
         self.store, self.reads = store, reads
         self._states: OrderedDict[str, State] = OrderedDict()
+        self._full = deque[State]()
+        """Those that hold all events that they know."""
 
     def in_memory(self, name: str | None) -> State | None:
         """The state of a session as it was known last, if it is held."""
@@ -138,17 +148,20 @@ class Sessions:
         """The state of a session that has begun; None where there is none."""
         if (state := self._states.get(name)) is not None:
             self._states.move_to_end(name)
-            of = name, state.session.user, REMEMBERED
-            known = await self.reads.call(self.store.known_of, *of)
-            if known.answer is None or known.answer in state.shown:
-                if known.mark != state.mark:
-                    state.knows(*await self.reads.call(self._events_of, state.session, known))
-                return state
-            del self._states[name]  # it went on elsewhere, or was erased
+            known = await self.reads.call(self.store.known_of, name, state.session.user)
+            erased = state.written and not known.there
+            state.written |= known.there
+            if not erased and (known.answer is None or known.answer in state.shown):
+                return await self._with_events(state, known)
+            if self._states.get(name) is state:  # it went on elsewhere
+                del self._states[name]
+            if erased:
+                return None
         session = await self.reads.call(self.store.session, name)
-        if session is None:
-            return None
-        return self._hold(await self.reads.call(self._read, State(session)))
+        if session is None and MADE_HERE.fullmatch(name):  # by another process, which may write it
+            await asyncio.sleep(WRITTEN)
+            session = await self.reads.call(self.store.session, name)
+        return None if session is None else self._hold(await self._read(State(session)))
 
     def drop(self, user: str) -> None:
         """Forget the sessions of a person."""
@@ -158,7 +171,7 @@ class Sessions:
     async def new(self, session: Session, unsent: bool) -> State:
         """The state of a session that begins."""
         state = State(session, False, unsent)
-        return state if session.user is None else await self.reads.call(self._read, state)
+        return state if session.user is None else await self._read(state)
 
     async def begin(self, state: State) -> None:
         """Store a session that was answered for the first time.
@@ -171,7 +184,7 @@ class Sessions:
             self.store.begun(state.session)
         else:
             held = await self.reads.call(self.store.begin, state.session)
-            if (held.user, held.arm) != (state.session.user, state.session.arm):
+            if replace(held, began=0) != replace(state.session, began=0):
                 raise Conflict(
                     "Another person has begun this session: leave it out, and one begins."
                 )
@@ -185,6 +198,7 @@ class Sessions:
         """
         items = {item for answer in state.shown.values() for item in answer}
         if known and state.begun:
+            await asyncio.sleep(WRITTEN * state.elsewhere)
             items |= await self.reads.call(self.store.shown, state.session.id)
         return tuple(sorted(items))
 
@@ -201,27 +215,29 @@ class Sessions:
             del state.shown[answer]
         return False
 
-    def _read(self, state: State) -> State:
+    async def _read(self, state: State) -> State:
         """Read what is stored of a session."""
-        session = state.session
-        known = self.store.known_of(session.id, session.user, REMEMBERED)
-        state.profile = known.profile
+        name, user = state.session.id, state.session.user
+        known = await self.reads.call(self.store.known_of, name, user)
+        state.profile, state.written, state.elsewhere = known.profile, known.there, state.begun
         if state.begun:
-            last = known.answer
-            state.shown |= {last: self.store.shown(session.id, last)} if last else {}
-            asked = self.store.asked(session.id)
-            state.said = {name: asked[name] for name in OF_PERSON if name in asked}
-        state.knows(*self._events_of(session, known))
+            if known.answer is not None:
+                shown = await self.reads.call(self.store.shown, name, known.answer)
+                state.shown[known.answer] = shown
+            asked = await self.reads.call(self.store.asked, name)
+            state.said = {said: asked[said] for said in OF_PERSON if said in asked}
+        return await self._with_events(state, known)
+
+    async def _with_events(self, state: State, known: KnownOf) -> State:
+        """Read the events that a session knows."""
+        state.events, state.before = [], 0
+        if known.events:
+            of = state.session.id, state.session.user, REMEMBERED
+            state.events, state.before = await self.reads.call(self.store.happened, *of)
+        self._full.append(state)
+        if len(self._full) > FULL:
+            self._full.popleft().rest()
         return state
-
-    def _events_of(self, session: Session, known: KnownOf) -> tuple[list[Happened], int, Mark]:
-        """What a session knows, as :meth:`State.knows` takes it.
-
-        :param known: was asked before: what comes meanwhile makes it another one, and is read then.
-        """
-        if not known.mark[0]:
-            return [], 0, known.mark
-        return *self.store.happened(session.id, session.user, REMEMBERED), known.mark
 
     def _hold(self, state: State) -> State:
         # Another request may have made it meanwhile, and gone on.

@@ -64,8 +64,6 @@ AGAIN: Final = 1.0
 
 EVERY: Final = 2**31 - 1
 """As many as there are."""
-FIELDS: Final = tuple(each.name for each in fields(Feedback))
-HAPPENED: Final = ("item", "kind", "time", "session")
 SESSION, USER = (sa.bindparam(name, type_=sa.Text) for name in ("session", "user"))
 LAST: Final = sa.bindparam("last", type_=sa.Integer)
 
@@ -195,23 +193,17 @@ class Store:
         """Wait until everything that was noted is written."""
         self._wait_for({})
 
-    def events(self, session: str, user: str | None = None, last: int = EVERY) -> list[Feedback]:
+    def happened(
+        self, session: str, user: str | None = None, last: int = EVERY
+    ) -> tuple[list[tuple[str, str, int]], int]:
         """Feedback of a session and, before it, of its user's other ones that are no trials.
 
         :param last: number of the newest ones that are wanted of each.
+        :returns: items, kinds and times, and how many are of other sessions.
         """
         given = {"session": session, "user": user, "last": last}
         with self._reading() as connection:
-            found = connection.execute(_events(user is not None, *FIELDS), given)
-            return [Feedback(**row._mapping) for row in found]
-
-    def happened(
-        self, session: str, user: str | None, last: int
-    ) -> tuple[list[tuple[str, str, int]], int]:
-        """Items, kinds and times of :meth:`events`, and how many are of other sessions."""
-        given = {"session": session, "user": user, "last": last}
-        with self._reading() as connection:
-            found = connection.execute(_events(user is not None, *HAPPENED), given).all()
+            found = connection.execute(_happened(user is not None), given).all()
         events = [(item, kind, time) for item, kind, time, _ in found]
         return events, sum(row[-1] != session for row in found)
 
@@ -222,23 +214,16 @@ class Store:
 
     def oldest(self, most: int) -> list[Feedback]:
         """The events that came first."""
-        columns = [FEEDBACK.c[name] for name in FIELDS]
+        columns = [FEEDBACK.c[each.name] for each in fields(Feedback)]
         query = sa.select(*columns).order_by(FEEDBACK.c.number).limit(most)
         with self._reading() as connection:
             return [Feedback(**row._mapping) for row in connection.execute(query)]
 
-    def known_of(self, session: str, user: str | None, last: int) -> "KnownOf":
-        """What tells whether a session has gone on since it was read.
-
-        :param user: whose other sessions count, too.
-        :param last: number of the newest events that count of each.
-        """
-        given = {"session": session, "user": user, "last": last}
+    def known_of(self, session: str, user: str | None) -> "KnownOf":
+        """What is stored of a session and its user at the moment."""
         with self._reading() as connection:
-            events, total, answer, profile = connection.execute(
-                _known(user is not None), given
-            ).one()
-        return KnownOf((events, int(total)), answer, profile and json.loads(profile))
+            row = connection.execute(KNOWN, {"session": session, "user": user}).one()
+        return KnownOf(row[0], row[1], row[2], row[3] and json.loads(row[3]))
 
     def asked(self, session: str) -> dict[str, Any]:
         """The request of a session's last answer that is written; nothing where there is none."""
@@ -444,8 +429,9 @@ class Store:
 class KnownOf(NamedTuple):
     """What is stored of a session at a moment."""
 
-    mark: tuple[int, int]
-    """The number of its newest events, and a sum over them: with others it is another one."""
+    there: bool
+    events: bool
+    """Whether there may be some of it, or of its user."""
     answer: str | None
     """The id of its last answer that is written."""
     profile: dict[str, Any] | None
@@ -456,33 +442,29 @@ class KnownOf(NamedTuple):
 
 
 @cache
-def _newest(user: bool, *columns: "sa.ColumnElement[Any]") -> sa.Subquery:
-    """The newest feedback of a session, and of its user's other ones that are no trials."""
+def _happened(user: bool) -> sa.Select[Any]:
     of = FEEDBACK.c
     trial = sa.exists().where(SESSIONS.c.id == of.session, SESSIONS.c.trial)
     own, theirs = of.session == SESSION, sa.and_(of.user == USER, of.session != SESSION, ~trial)
     newest = (
-        sa.select(*columns, of.number).where(each).order_by(of.number.desc()).limit(LAST)
+        sa.select(of.item, of.kind, of.time, of.session, of.number)
+        .where(each)
+        .order_by(of.number.desc())
+        .limit(LAST)
         for each in ([own, theirs] if user else [own])
     )
-    return sa.union_all(*(sa.select(each.subquery()) for each in newest)).subquery()
+    every = sa.union_all(*(sa.select(each.subquery()) for each in newest)).subquery().c
+    own_last = every.session == SESSION, every.time, every.number
+    return sa.select(every.item, every.kind, every.time, every.session).order_by(*own_last)
 
 
-@cache
-def _events(user: bool, *names: str) -> sa.Select[Any]:
-    newest = _newest(user, *(FEEDBACK.c[name] for name in names))
-    own_last = newest.c.session == SESSION, newest.c.time, newest.c.number
-    return sa.select(*(newest.c[name] for name in names)).order_by(*own_last)
-
-
-@cache
-def _known(user: bool) -> sa.Select[Any]:
-    number, answer = _newest(user).c.number, ANSWERS.c
-    last = sa.select(answer.id).where(answer.session == SESSION).order_by(answer.number.desc())
-    profile = sa.select(USERS.c.profile).where(USERS.c.user == USER)
-    total = sa.func.coalesce(sa.func.sum(number), 0)
-    parts = last.limit(1).scalar_subquery(), profile.scalar_subquery()
-    return sa.select(sa.func.count(number), total, *parts)
+_LAST: Final = sa.select(ANSWERS.c.id).where(ANSWERS.c.session == SESSION)
+KNOWN: Final = sa.select(
+    sa.exists().where(SESSIONS.c.id == SESSION),
+    sa.exists().where(sa.or_(FEEDBACK.c.session == SESSION, FEEDBACK.c.user == USER)),
+    _LAST.order_by(ANSWERS.c.number.desc()).limit(1).scalar_subquery(),
+    sa.select(USERS.c.profile).where(USERS.c.user == USER).scalar_subquery(),
+)
 
 
 def _insert(

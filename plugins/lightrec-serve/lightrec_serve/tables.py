@@ -249,6 +249,7 @@ FEEDBACK: Final = _table(
     sa.Index("serve_feedback_of_session", "session", "number"),
     sa.Index("serve_feedback_of_user", "user", "number"),
     sa.Index("serve_feedback_answer", "answer", "item"),
+    sqlite_autoincrement=True,
 )
 USERS: Final = _table("users", _text("user", primary_key=True), _text("profile"))
 """Attributes, as JSON, of people whom the runs' logs do not have."""

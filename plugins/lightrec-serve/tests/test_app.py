@@ -21,7 +21,7 @@ from lightrec.__main__ import main
 from lightrec.data.catalog import Users
 from lightrec.errors import RunError
 from lightrec.recommend import Recommender
-from tests.asking import items, put, send, slate_of
+from tests.asking import items, kept, put, send, slate_of
 
 
 @pytest.fixture(scope="session")
@@ -245,8 +245,8 @@ def test_a_session_is_its_persons_by_any_of_their_ids(client, tiny_run, tmp_path
         again = slate_of(http, user="u3", session=slate["session"], k=5)
         assert items(again)[0] != items(slate)[0]
         http.app.state.service.store.flush()
-        kept = http.app.state.service.store.events("another", "u3")
-        assert [each.item for each in kept] == items(slate)[:1]
+        stored = kept(http.app.state.service.store, user="u3")
+        assert [each.item for each in stored] == items(slate)[:1]
 
 
 def test_items_that_an_updated_log_has_count_once(tiny_run, recommender):

@@ -104,6 +104,9 @@ def test_a_body_has_a_limit_however_it_comes(client, body, status, parts):
         ({"new": 3}, "Of 1 places, 3 cannot be reserved for new items."),
         ({"exclude": ["i1"] * 101}, "exclude: List should have at most 100 items"),
         ({"profile": {"a": ["b"] * 1001}}, "at most 1000 items"),
+        ({"profile": {f"{n}": {} for n in range(5_000)}}, "profile"),
+        ({"history": [1] * 5_000}, "history.0: Input should be a valid string."),
+        ({"session": "@u3"}, "session: String should match pattern"),
     ],
     ids=lambda case: next(iter(case)) if isinstance(case, dict) else "",
 )

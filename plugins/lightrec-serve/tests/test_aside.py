@@ -9,7 +9,7 @@ from lightrec_serve.service import Arm, Service
 from lightrec_serve.store import Store, StoreError
 from starlette.testclient import TestClient
 
-from tests.asking import items, send, slate_of
+from tests.asking import items, kept, send, slate_of
 
 
 @pytest.fixture
@@ -70,15 +70,15 @@ def test_feedback_is_kept_while_the_store_is_away_and_brought_once(served, tmp_p
         bring(client)
         assert client.app.state.service.inbox.waiting == 0
         assert not any(client.app.state.service.inbox.aside.person("u3").values())
-        kept = client.app.state.service.store.events("any", "u3")
-        assert [(each.id, each.user, each.item) for each in kept] == [
+        stored = kept(client.app.state.service.store, user="u3")
+        assert [(each.id, each.user, each.item) for each in stored] == [
             ("1", "u3", first),
             ("2", "u3", second),
             ("4", "u3", third),
         ]
-        assert kept[1].answer == slate["answer"]
+        assert stored[1].answer == slate["answer"]
         assert not {first, second, third} & {*items(slate_of(client, session=other["session"]))}
     shutil.copy(tmp_path / "again.db", tmp_path / "aside.db")
     with served() as client:  # as where it was killed after it was brought
         bring(client)
-        assert len(client.app.state.service.store.events("any", "u3")) == 3
+        assert len(kept(client.app.state.service.store, user="u3")) == 3

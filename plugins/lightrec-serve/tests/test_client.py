@@ -39,7 +39,7 @@ def test_tables_are_brought_in_by_parts_and_again_as_a_whole(asked, monkeypatch)
     client, _ = asked
     items = pl.DataFrame({"item": range(8), "title": [f"tea of day {n}" for n in range(8)]})
     assert client.put_items(items.with_columns(kind=pl.lit("tea"))) == 8
-    assert client.delete_items(["7", "none", "6", "5"]) == ["7", "6", "5"]
+    client.ask("DELETE", "/items", {"items": ["7", "none", "6", "5"]})
     assert client.ask("GET", "/items/4")["attributes"]["kind"] == "tea"
     time = datetime(2026, 11, 27, tzinfo=UTC)
     events = pl.DataFrame({"user": [3] * 5, "item": range(5), "time": [time] * 5, "value": None})
@@ -76,7 +76,14 @@ def test_what_is_refused_for_the_moment_is_sent_again(asked, monkeypatch):
     assert slept[3:] == [7] * 4, "for half a minute"
     first.clear()
     client.patience, client.fallback = 0, 2
-    kept = {user: client.recommend(user, k=2) for user in (None, "u3", "u4")}
+    kept = {user: client.recommend(user, k=3) for user in (None, "u3", "u4")}
+    client.recommend(session=kept["u4"]["session"], more=True)  # which is no stranger's
     for user, same in (("u4", "u4"), ("u3", None), (None, None)):
         first.append(busy)
-        assert client.recommend(user, k=2) == kept[same] | {"degraded": True}
+        given = client.recommend(user, k=2)
+        assert given["items"] == kept[same]["items"][:2]
+        assert given["degraded"]
+        assert (given["session"] == kept[same]["session"]) == (user == same), "another one's"
+    first.append(busy)
+    with pytest.raises(Refused, match="Busy"):
+        client.recommend("u4", exclude=["i1"])

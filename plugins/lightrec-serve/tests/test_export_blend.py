@@ -163,9 +163,7 @@ def test_it_answers_over_http_as_the_run_does(client, tiny_run, tmp_path):
         with client(load) as http:
             (about,) = http.get("/ready").json()["arms"].values()
             slates = [slate_of(http, k=4, **ask) for ask in ({"user": "u3"}, {"history": ["i5"]})]
-            past = http.get("/users/u3/past").json()
             told[name] = about["by"], about["goal"], *map(items, slates)
-            told[name] += ([each["item"] for each in past],)
             sent = {"users": [{"user": "ann", "attributes": {"age": 3}}]}
             assert http.put("/users", json=sent).status_code == 422
     assert told["run"] == told["export"]

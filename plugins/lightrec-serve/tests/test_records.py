@@ -68,7 +68,7 @@ def test_trials_are_of_no_log_number_or_history_but_their_own(store, tmp_path, e
         store.begin(Session(session, "u", "blend", NOON, session == "tried"))
         store.answered(answer(f"of {session}", [f"{session}1", "x"], session=session))
         store.feedback([event("1", f"{session}1", session, answer=f"of {session}")])
-    assert [each.item for each in store.events("new", "u")] == ["real1"]
+    assert [item for item, *_ in store.happened("new", "u")[0]] == ["real1"]
     for trial, session in ((True, "tried"), (False, "real")):
         (numbers,) = store.numbers(trial=trial)
         assert (numbers.answers, numbers.accepted, numbers.feedback) == (1, 1, {"accepted": 1})

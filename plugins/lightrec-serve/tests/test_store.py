@@ -12,6 +12,8 @@ from lightrec_serve import store as module
 from lightrec_serve.store import Session, Store, StoreError
 from lightrec_serve.tables import ANSWERS, SHOWN, WRITING
 
+from tests.asking import kept
+
 NOON = int(datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp() * 1000)
 
 
@@ -66,7 +68,7 @@ def test_a_person_a_day_and_an_event_are_erased_and_others_are_not(store, answer
     assert not any(store.person("u").values())
     assert store.erase(personal.before(NOON)) | {"users": 0} == held, "those of w"
     assert store.erase(personal.events("of v", ["2", "3"])) == {"feedback": 1}
-    assert [each.id for each in store.events("of v")] == ["1"]
+    assert [each.id for each in kept(store, session="of v")] == ["1"]
     assert store.feedback([event("2", session="of v")]) == [True], "the right one may come"
     assert {name: len(rows) for name, rows in store.person("v").items()} == held
 
@@ -88,7 +90,7 @@ def test_everything_survives_closing(url, event, answer):
         store.put_items([{"item": "new", "title": "Fargo"}, {"item": "old"}])
     with Store(url) as store:
         assert store.session("s") == Session("s", None, "blend", NOON)
-        assert store.events("s") == events
+        assert kept(store, session="s") == events
         assert [(change.item, change.row) for change in store.items()] == [
             ("new", {"item": "new", "title": "Fargo"}),
             ("old", {"item": "old"}),
@@ -106,29 +108,28 @@ def test_an_event_counts_once_in_its_session(store, event):
     other, same = event("1", session="other"), event("3", "k")
     assert store.feedback([other, again, same, first]) == [True, False, True, False]
     # Equal times stay in the order in which they came.
-    assert store.events("s") == [first, same, late]
-    assert store.events("other") == [other]
+    assert kept(store, session="s") == [first, same, late]
+    assert kept(store, session="other") == [other]
 
 
 def test_a_history_is_the_newest_of_a_users_sessions(store, event):
     events = [event(str(n), f"item {n}", f"s{n % 2}", NOON + n) for n in range(6)]
     store.feedback([*events[::-1], event("x", user="other"), event("y", user=None)])
-    assert store.events("s9", "u") == events
-    assert store.events("s1", "u") == events[::2] + events[1::2], "its own stand last"
-    assert store.events("s9", "u", last=2) == events[:2], "those that came last"
-    items = [f"item {n}" for n in (0, 2, 4, 1, 3, 5)]
-    happened, others = store.happened("s1", "u", 5)
-    assert ([item for item, _, _ in happened], others) == (items, 3)
-    assert happened[1] == ("item 2", "accepted", NOON + 2)
-    assert store.events("s9", "nobody") == store.events("s9") == []
-    before = store.known_of("s1", "u", 5)
-    assert (before.mark[0], *before[1:]) == (6, None, None)
+
+    def items(*of):
+        happened, others = store.happened(*of)
+        return [int(item[-1]) for item, _, _ in happened], others
+
+    assert items("s9", "u") == ([0, 1, 2, 3, 4, 5], 6)
+    assert items("s1", "u") == ([0, 2, 4, 1, 3, 5], 3), "its own stand last"
+    assert items("s9", "u", 2) == ([0, 1], 2), "those that came last"
+    assert store.happened("s9", "u")[0][1] == ("item 1", "accepted", NOON + 1)
+    assert items("s9", "nobody") == items("s9") == ([], 0)
+    assert store.known_of("s1", "u") == (False, True, None, None)
     store.put_users({"u": {"age": 3}, "other": {}})
-    assert store.known_of("s1", "u", 5) == (before.mark, None, {"age": 3})
-    store.feedback([event("late", "j", "s0")])
-    assert store.known_of("s1", "u", 5).mark > before.mark
-    assert store.known_of("s1", "u", 2).mark[0] == 4
-    assert store.known_of("s1", None, 5).mark[0] == 3
+    store.begin(Session("s9", None, "blend", NOON))
+    assert store.known_of("s9", None) == (True, False, None, None)
+    assert store.known_of("s9", "u") == (True, True, None, {"age": 3})
 
 
 def test_items_are_put_and_deleted_and_changes_are_numbered(store):
@@ -157,7 +158,7 @@ def test_32_threads_that_send_the_same_count_it_once(store, event):
         pairs = [pair for sent in pool.map(client, range(32)) for pair in sent]
     assert len(pairs) == 32 * 40
     assert sorted(int(id) for id, new in pairs if new) == [*range(40)]
-    assert sorted(int(each.id) for each in store.events("s")) == [*range(40)]
+    assert sorted(int(each.id) for each in kept(store, session="s")) == [*range(40)]
 
 
 def test_a_failed_transaction_reaches_all_its_callers_and_leaves_nothing(lite, event, answer):
@@ -177,7 +178,7 @@ def test_a_failed_transaction_reaches_all_its_callers_and_leaves_nothing(lite, e
     for error in errors:
         assert isinstance(error, StoreError)
         assert "serve.db cannot be written (bad items are refused)" in str(error)
-    assert lite.events("s") == []
+    assert kept(lite, session="s") == []
     assert lite.session("s") is None
     # Nobody waited for the answer: it is tried again.
     assert lite.feedback([event("3")]) == [True]

@@ -2,6 +2,7 @@
 
 import random
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import polars as pl
@@ -36,6 +37,41 @@ def test_a_session_goes_on_at_either(two, url):
         shown = items(slate_of(client, session=slate["session"], k=49))
         assert {first, second, "i5"}.isdisjoint(shown)
         assert third in shown
+
+
+def test_the_other_service_waits_for_what_one_is_still_writing(two):
+    one, other = two
+    page = slate_of(one, user="u3", k=5)
+    following = slate_of(other, session=page["session"], k=5, more=True)
+    assert not {*items(page)} & {*items(following)}
+    send(one, page, items(page)[0], "accepted", "1")
+    sessions = other.get("/people/u3").json()["sessions"]
+    assert [each["user"] for each in sessions] == ["u3"]
+
+
+def test_who_was_erased_at_one_is_forgotten_at_the_other(two):
+    one, other = two
+    slate = slate_of(one, user="u3", history=["i5"])
+    for client in two:
+        client.app.state.service.store.flush()
+        slate_of(client, session=slate["session"])
+    assert other.delete("/people/u3").json()["sessions"] == 1
+    slate_of(one, session=slate["session"])
+    one.app.state.service.store.flush()
+    assert one.get("/people/u3").status_code == 404
+
+
+def test_many_at_once_find_a_session_that_went_on_elsewhere(two):
+    one, other = two
+    session = slate_of(one, user="u3")["session"]
+    for _ in range(3):
+        one.app.state.service.store.flush()
+        slate_of(other, session=session)
+        other.app.state.service.store.flush()
+        with ThreadPoolExecutor(6) as pool:
+            ask = {"session": session}
+            answers = [pool.submit(one.post, "/recommend", json=ask) for _ in range(6)]
+        assert {answer.result().status_code for answer in answers} == {200}
 
 
 def test_lists_come_without_a_store_that_hangs_and_nothing_is_lost(server, tiny_run, tmp_path):

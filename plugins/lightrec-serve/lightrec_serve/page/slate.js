@@ -105,7 +105,7 @@ export class Column {
     });
     const [focused, rank] = this.focused();
     this.part(".cards").replaceChildren(...cards);
-    this.part(".next").hidden = cards.length < slate.asked.k;
+    this.part(".next").hidden = slate.drawn || cards.length < slate.asked.k;
     if (focused && cards.length) {
       const card = cards[Math.min(rank, cards.length - 1)];
       card.querySelector(`button[value=${focused}]`).focus({ preventScroll: true });
