@@ -128,6 +128,16 @@ def no_such(what: str, name: str, existing: Iterable[str]) -> str:
     return f"{name!r} is not {what}.{did_you_mean(name, names, 3) or others}"
 
 
+silent = False
+"""Whether :func:`say` is silent, as in a service, whose log others read."""
+
+
+def say(sentence: str) -> None:
+    """Tell whoever asked how something of theirs was read."""
+    if not silent:
+        print(sentence, file=sys.stderr)
+
+
 @lru_cache
 def warn(sentence: str) -> None:
     """Print a warning, once a process."""

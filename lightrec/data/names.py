@@ -5,7 +5,6 @@ in front or behind) do not count where what is left names one item, such as ``ro
 """
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property, reduce
 from operator import or_
@@ -19,7 +18,7 @@ from lightrec.data import filters
 from lightrec.data.filters import Filter
 from lightrec.data.store import EventStore
 from lightrec.data.types import Kind
-from lightrec.errors import RecipeError
+from lightrec.errors import RecipeError, say
 from lightrec.keys import Column
 
 _ARTICLES: Final = (
@@ -139,7 +138,7 @@ class Names:
         """Say something once, and not for each of a service's thousand requests."""
         if sentence not in self._printed:
             self._printed.add(sentence)
-            print(sentence, file=sys.stderr)
+            say(sentence)
 
     def shown(self, row: int, with_id: bool = True) -> str:
         """Write an item as ``Toy Story (1995), id 1``."""

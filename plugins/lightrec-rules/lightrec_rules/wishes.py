@@ -16,7 +16,6 @@ farthest: grammar counts little, in every language that the encoder reads.
 
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence, Set
 from functools import cached_property
 from itertools import chain, takewhile
@@ -33,7 +32,7 @@ from torch.nn.functional import normalize
 from lightrec.api import Column, EventStore, Key
 from lightrec.encoders.base import Encoder, encoded, unit_vectors
 from lightrec.encoders.words import word_table, words_of
-from lightrec.errors import RecipeError, RunError
+from lightrec.errors import RecipeError, RunError, say
 from lightrec.nn.item_tower import ItemTower
 from lightrec.ranking.blend import Blend, log_shares
 from lightrec.ranking.blend_weights import ABSENT, Candidates, fit_weights, weighed
@@ -155,7 +154,7 @@ class Wishes:
         if unknown:
             how = "its vector alone reads" if self.encoder else "nothing reads"
             what = " or ".join(map(repr, unknown)) if len(unknown) < len(words) else "of the wish"
-            print(f"No item has the word {what}: {how} it.", file=sys.stderr)
+            say(f"No item has the word {what}: {how} it.")
         reading = self.read([wish if self.encoder else " ".join(words)])[0]
         before, weight = self.settings[kind]
         return weight * reading.likelihood(*(self.settings[name] for name in SOUGHT)), before
@@ -180,7 +179,7 @@ class Wishes:
             if word not in self.column and alike:
                 words[place] = max(alike, key=lambda each: self._counts[self.column[each]])
                 if tell:
-                    print(f"{word!r} is taken as {words[place]}.", file=sys.stderr)
+                    say(f"{word!r} is taken as {words[place]}.")
         return [*dict.fromkeys(words)]
 
     def read(self, wishes: Sequence[str], items: Tensor | None = None) -> list[Reading]:

@@ -28,17 +28,9 @@ VERSION: Final = "/v1"
 """Begin of the paths of the interface, which are also served without it."""
 OPEN: Final = ("/health", "/ready", "/page/", "/docs", "/openapi.json")
 """Paths that ask for no token, like ``/``: none of it knows anybody."""
-NEEDED: Final[Mapping[tuple[str, str], Role]] = {
-    ("POST", "/feedback"): "feedback",
-    ("PUT", "/items"): "admin",
-    ("DELETE", "/items"): "admin",
-    ("PUT", "/users"): "admin",
-    ("DELETE", "/feedback"): "admin",
-    ("POST", "/admin/reload"): "admin",
-}
-"""Requests that ask for more than the role ``read``."""
-OF_PEOPLE: Final = "/people/"
-"""Begin of paths that ask for the role ``admin``: they tell all that is known of a person."""
+ADMIN: Final = ("/people/", "/admin/")
+"""Paths that ask for the role ``admin``, as does whatever puts and deletes: they tell all that is
+stored of a person, or change what answers."""
 ROTATED: Final = 1.0
 """Seconds after which a change of the file of tokens counts."""
 BURST: Final = 4
@@ -101,27 +93,27 @@ class Tokens:
 
     def __init__(self, path: Path) -> None:
         self.path, self._looked = path, monotonic()
-        self._text = self._read()
-        self._roles = read_tokens(self._text, path)
+        self._text: str | None = None
+        self._read()
 
     def __call__(self) -> Mapping[str, Role]:
         """The role of each token, as of a moment ago."""
         if monotonic() - self._looked > ROTATED:
             self._looked = monotonic()
             try:
-                if (text := self._read()) != self._text:
-                    self._text = text
-                    self._roles = read_tokens(text, self.path)
-                    logger.info("tokens", extra={"roles": sorted({*self._roles.values()})})
+                self._read()
             except RecipeError as error:
                 logger.error("tokens stay as they were", extra={"why": str(error)})
         return self._roles
 
-    def _read(self) -> str:
+    def _read(self) -> None:
         try:
-            return self.path.read_text(encoding="utf-8")
+            text = self.path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"The file of tokens cannot be read: {error}") from None
+        if text != self._text:
+            self._text = text
+            self._roles = read_tokens(text, self.path)
 
 
 class Gate:
@@ -237,8 +229,9 @@ class Gate:
         if role is None:
             said = "Send a token that is known, as `Authorization: Bearer TOKEN`."
             return _problem(401, said, {"www-authenticate": "Bearer"})
-        needed = NEEDED.get((method, path.rstrip("/")), "read")
-        needed = "admin" if path.startswith(OF_PEOPLE) else needed
+        needed: Role = "feedback" if path.rstrip("/") == "/feedback" else "read"
+        if method in ("PUT", "DELETE") or path.startswith(ADMIN):
+            needed = "admin"
         if ROLES[role] < ROLES[needed]:
             said = f"This needs a token of the role {needed}; yours is of the role {role}."
             return _problem(403, said)

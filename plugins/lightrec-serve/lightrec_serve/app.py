@@ -16,6 +16,7 @@ from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
+import lightrec.errors as errors
 from lightrec.errors import LightrecError, PluginError
 from lightrec_serve.access import VERSION, Gate, Limits, Role
 from lightrec_serve.batching import Busy
@@ -75,7 +76,9 @@ def application(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         watching = asyncio.create_task(service.watch())
+        errors.silent = True  # the log holds no wishes and no names of what people had
         yield
+        errors.silent = False
         watching.cancel()
         service.close()
 

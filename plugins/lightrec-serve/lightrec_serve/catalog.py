@@ -174,8 +174,13 @@ class Catalog:
             if self.kinds.get(name) == "date" and isinstance(value, str)
             for moment in as_times(name, value)[:1]
         }
+        lists = {  # as in files
+            name: value.split("|")
+            for name, value in row.items()
+            if isinstance(value, str) and isinstance(schema[name], pl.List)
+        }
         try:
-            values = {Column.ITEM: item} | dict(row) | dates
+            values = {Column.ITEM: item} | dict(row) | dates | lists
             new = pl.DataFrame([values], schema=schema, strict=True)
         except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
             reason = str(error).partition("\n")[0][:200]

@@ -1,13 +1,12 @@
 """A client of the service, for programs in Python and for tables that are brought in at once."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import date
 from hashlib import sha256
 from itertools import islice
 from time import monotonic, sleep
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import httpx
 import polars as pl
@@ -35,7 +34,7 @@ class Refused(LightrecError):
         self.status = status
 
 
-class Client:
+class Client(AbstractContextManager["Client"]):
     """A service.
 
     What the service refuses for the moment, or cannot hear, is sent again. Events count once by
@@ -138,15 +137,7 @@ class Client:
             sent[-1]["attributes"] = attributes
         return len(self.ask("PUT", path, {name: sent})[name])
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.http.close()
 
 

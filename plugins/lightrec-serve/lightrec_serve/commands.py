@@ -92,6 +92,10 @@ def serve(
         raise RecipeError(
             f"--weights should have a weight of 0 or more for each of {len(paths)} runs, not all 0."
         )
+    if missing := [path for path in paths if not path.is_dir()]:
+        raise RecipeError(f"There is no run and no export at {missing[0]}.")
+    if keep < 0:
+        raise RecipeError(f"--keep is {keep}; give a number of days, or 0 to keep all.")
     given = os.environ.get(TOKENS)
     if host not in LOCAL and tokens is None and given is None:
         raise RecipeError(

@@ -60,7 +60,7 @@ class Query:
         earlier sessions: by these the domain is asked.
     :param draw: whether the slate is drawn by the law of Plackett and Luce, seeded by ``seed``.
     :raises RecipeError: where more places are kept for ``new`` items than there are, or all are to
-        be drawn.
+        be drawn; and where a next page is.
     """
 
     user: str | None = None
@@ -90,6 +90,8 @@ class Query:
             raise RecipeError(f"Of {self.k} places, {self.new} cannot be reserved for new items.")
         if self.new and self.draw:
             raise RecipeError("New items get reserved places, or all places are drawn; not both.")
+        if self.shown and self.draw:
+            raise RecipeError("A slate that is drawn has no next page: draw a longer one.")
 
 
 @dataclass
@@ -236,10 +238,11 @@ class Engine(ABC):
         """Whether a person's attributes are known from the log's user table."""
         return True
 
-    def check_profiles(self, profiles: Mapping[str, Mapping[str, Any]]) -> None:
+    def check_profiles(self, profiles: Mapping[str, Mapping[str, Any]]) -> set[str]:
         """Refuse attributes of people that lists cannot be made by.
 
         :param profiles: by people's ids.
+        :returns: whose attributes count for nothing, since the log has them.
         :raises RecipeError: where one does not fit, or none can be used.
         """
         raise RecipeError("Only a run reads attributes of people: serve the run itself.")

@@ -4,7 +4,7 @@ import logging
 from functools import partial
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 logger = logging.getLogger("lightrec.serve")
@@ -34,7 +34,3 @@ class Metrics:
         self.requests.labels(path, status).inc()
         what = {"method": method, "path": path, "status": status, "ms": round(seconds * 1000, 2)}
         logger.info("request", extra=what)
-
-    def text(self) -> bytes:
-        """All of them as Prometheus reads them."""
-        return generate_latest(self.registry)

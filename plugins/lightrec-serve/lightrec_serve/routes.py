@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse
+from prometheus_client import generate_latest
 from starlette.exceptions import HTTPException
 
 from lightrec.errors import LightrecError
@@ -151,13 +153,13 @@ def routes(
         """The numbers that Prometheus gathers."""
         metrics.store.set(await service.reachable())
         metrics.waiting.set(service.inbox.waiting)
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+        return Response(generate_latest(metrics.registry), media_type="text/plain; version=0.0.4")
 
     @router.get("/numbers")
     async def operating(hours: Hours = 24, trial: bool = False) -> list[dict[str, Any]]:
         """Numbers of what each arm has shown of late, and of what people made of it."""
-        counted = await service.numbers(hours, trial)
-        return [asdict(arm) | {"split_p": service.split(counted)} for arm in counted]
+        counted, split = await service.numbers(hours, trial)
+        return [asdict(arm) | {"split_p": split} for arm in counted]
 
     @router.get("/users")
     async def users(begin: Letters = "") -> list[str]:
@@ -168,12 +170,17 @@ def routes(
     async def past(user: Name, k: Count = SEEN) -> list[schema.Past]:
         """A person's last events in the log, the newest first."""
         within("k", k, limits.k)
-        return service.past(user, k)
+        engine, rows = service.engine, []
+        for number, kind, time in engine.past(user, k):
+            item, title, _ = engine.catalog.describe(number)
+            when = None if time is None else datetime.fromtimestamp(time / 1000, UTC)
+            rows.append(schema.Past(item=item, title=title, kind=kind, time=when))
+        return rows
 
     @router.put("/users")
     async def put_users(sent: schema.People) -> dict[str, list[str]]:
         """Put attributes of people whom the log does not have; their next sessions know them."""
-        return {"users": await service.put_users(sent.users)}
+        return await service.put_users(sent.users)
 
     @router.post("/admin/reload")
     async def reload(arm: Name | None = None) -> dict[str, Any]:

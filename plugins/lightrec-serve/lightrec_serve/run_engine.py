@@ -104,14 +104,11 @@ class RunEngine(Engine):
         people = self.usual.people
         return user in people.rows or user in people.outside.rows
 
-    def check_profiles(self, profiles: Mapping[str, Mapping[str, Any]]) -> None:
-        """Refuse attributes that the run does not know, and people who have them in its log."""
-        if there := [user for user in profiles if self.describes(user)]:
-            raise RecipeError(
-                f"{there[0]!r} is a user of the log: correct its user table, and update the run."
-            )
+    def check_profiles(self, profiles: Mapping[str, Mapping[str, Any]]) -> set[str]:
+        """Refuse attributes that the run does not know, and name the users of its log."""
         for profile in profiles.values():
             self.usual.person(None, None, profile)
+        return {user for user in profiles if self.describes(user)}
 
     def past(self, user: str, most: int) -> Sequence[tuple[int, str | None, int | None]]:
         """Items of a person's last events in the log, with their kinds and times."""

@@ -131,12 +131,6 @@ class Ask(Strict):
         "of logs and numbers, and counts for no person.",
     )
 
-    @model_validator(mode="after")
-    def _one_page(self) -> "Ask":
-        if self.more and self.explore:
-            raise ValueError("a slate that is drawn has no next page: draw a longer one")
-        return self
-
 
 class Why(Strict):
     """An item of a session's slates that is to be explained."""

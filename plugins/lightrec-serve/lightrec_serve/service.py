@@ -17,8 +17,8 @@ from lightrec.data.times import moment
 from lightrec_serve import personal
 from lightrec_serve.batching import Batcher, Lane
 from lightrec_serve.engine import Engine, Query
-from lightrec_serve.inbox import EPOCH, MILLISECOND, Inbox, milliseconds
-from lightrec_serve.schema import Ask, Known, Past, Person, Shown, Slate, Why
+from lightrec_serve.inbox import Inbox, milliseconds
+from lightrec_serve.schema import Ask, Known, Person, Shown, Slate, Why
 from lightrec_serve.sessions import OF_PERSON, Conflict, Patient, Sessions, State
 from lightrec_serve.stock import Stock, Unknown
 from lightrec_serve.store import Answer, Session, Store, StoreError
@@ -26,6 +26,8 @@ from lightrec_serve.tables import OUTSIDE
 
 if TYPE_CHECKING:
     from lightrec_serve.records import ArmNumbers
+
+    Counted = tuple[list[ArmNumbers], float | None]
 
 DAY: Final = 86_400_000
 """Milliseconds."""
@@ -93,7 +95,8 @@ class Service:
         self.inbox = Inbox(self.sessions, self.stock, self.writes, aside, self._outside)
         self._reloading = asyncio.Lock()
         self._counting = Lane("numbers")
-        self._counted: dict[tuple[float, bool], tuple[float, list[ArmNumbers]]] = {}
+        self._since = milliseconds()
+        self._counted: dict[tuple[float, bool], tuple[float, Counted]] = {}
         """By hours, and whether of trials: an operator's numbers, given again until a time."""
         for arm in arms:
             arm.batcher = Batcher(arm.load(), self.stock.refresh)
@@ -221,16 +224,21 @@ class Service:
         self.sessions.drop(user)
         return counts
 
-    async def put_users(self, people: Sequence[Person]) -> list[str]:
+    async def put_users(self, people: Sequence[Person]) -> dict[str, list[str]]:
         """Store attributes of people whom no log has; their next sessions know them.
 
+        :returns: whose are stored, and who is in a log, by whose user table they are known.
         :raises RecipeError: where one does not fit the run's; then none is stored.
         """
         rows = {self._known_as(each.user) or each.user: dict(each.attributes) for each in people}
+        known = set[str]()
         for arm in self.arms.values():
-            await arm.batcher.reading.call(partial(arm.batcher.engine.check_profiles, rows))
-        await self.writes.call(self.store.put_users, rows)
-        return list(rows)
+            known |= await arm.batcher.reading.call(
+                partial(arm.batcher.engine.check_profiles, rows)
+            )
+        stored = {user: row for user, row in rows.items() if user not in known}
+        await self.writes.call(self.store.put_users, stored)
+        return {"users": [*stored], "in_log": sorted(known)}
 
     async def forget_events(self, session: str, ids: Sequence[str]) -> int:
         """Erase events of a session, such as wrong ones, which may then be sent anew."""
@@ -299,17 +307,26 @@ class Service:
             return False
         return True
 
-    async def numbers(self, hours: float, trial: bool = False) -> "list[ArmNumbers]":
-        """Count what each arm has shown in the last hours, or to those who only tried it."""
+    async def numbers(self, hours: float, trial: bool = False) -> "Counted":
+        """Count what each arm has shown in the last hours, or to those who only tried it.
+
+        :returns: the numbers, and how likely chance splits people among the arms as unevenly.
+        """
         if (held := self._counted.get((hours, trial))) is not None and monotonic() < held[0]:
             return held[1]
         began, since = monotonic(), milliseconds() - int(hours * 3_600_000)
-        counted = await self._counting.call(lambda: self.store.numbers(since, trial))
+
+        def count() -> "Counted":
+            counted = self.store.numbers(since, trial)
+            late = since < self._since  # who came before this service may have met other arms
+            return counted, self._split(self.store.numbers(self._since) if late else counted)
+
+        counted = await self._counting.call(count)
         if (took := monotonic() - began) > LONG:  # the page asks every 10 seconds
             self._counted = {(hours, trial): (monotonic() + 30 * took, counted)}
         return counted
 
-    def split(self, counted: "Sequence[ArmNumbers]") -> float | None:
+    def _split(self, counted: "Sequence[ArmNumbers]") -> float | None:
         """How likely chance splits people among the arms as unevenly: Pearson's chi-squared test.
 
         Near 0 something else splits them, such as requests that fail in one arm, and the arms
@@ -335,15 +352,6 @@ class Service:
         batcher, catalog = self._arm(None).batcher, self.engine.catalog
         found = await batcher.reading.call(lambda: catalog.titled(letters, most))
         return [Known(**catalog.known(number)) for number in found]
-
-    def past(self, user: str, most: int) -> list[Past]:
-        """A person's last events in the log, the newest first."""
-        engine, rows = self.engine, []
-        for number, kind, time in engine.past(user, most):
-            item, title, _ = engine.catalog.describe(number)
-            when = None if time is None else EPOCH + time * MILLISECOND
-            rows.append(Past(item=item, title=title, kind=kind, time=when))
-        return rows
 
     async def watch(self) -> None:
         """Look for what other processes change, and for a store that is back; it never ends."""

@@ -42,12 +42,11 @@ class Stock:
 
     async def has(self, item: str) -> bool:
         """Whether an id is an item's, or was: who was shown an item may like it after it went."""
-        if not self._there(item):
+        for _ in range(2):
+            if any(batcher.engine.catalog.numbers([item]) for batcher in self.batchers):
+                return True
             await self.catch_up()
-        return self._there(item)
-
-    def _there(self, item: str) -> bool:
-        return any(batcher.engine.catalog.numbers([item]) for batcher in self.batchers)
+        return False
 
     async def put(self, items: Sequence[Item]) -> list[str]:
         """Take in items, which the next answers may hold.

@@ -188,8 +188,9 @@ def test_an_operators_numbers_that_take_long_are_given_again(client, monkeypatch
         numbers = store.numbers
 
         def counted(*of):
-            now[0] += 1  # second, so that they are given again for 30
-            times.append(of)
+            if len(of) > 1:  # else it is counted since the service began
+                now[0] += 1  # second, so that they are given again for 30
+                times.append(of)
             return numbers(*of)
 
         monkeypatch.setattr(store, "numbers", counted)

@@ -86,6 +86,7 @@ export class Column {
 
   fail(error) {
     say(this.part(".problem"), error.message);
+    this.part(".problem").scrollIntoView({ block: "nearest" });
     if (this.slate) return;
     this.part(".changed").textContent = "";
     this.part(".cards").replaceChildren(); // another person's
@@ -157,9 +158,9 @@ export class Column {
 
   // How likely or popular it is beside the first: most scores are logarithms of shares.
   relevance(place) {
-    const best = this.slate.items[0].score;
+    const best = Math.max(...this.slate.items.map((each) => each.score));
     const share = SHARES.includes(this.slate.by) && best > 0 ? place.score / best : Math.exp(place.score - best);
-    return `${Math.min(100, Math.round(100 * share))}\u00a0% of the first`;
+    return `${Math.min(100, Math.round(100 * share))}\u00a0% of the best`;
   }
 
   clicked(event) {
