@@ -24,7 +24,7 @@ from lightrec.data.languages import wording
 from lightrec.data.store import TEST, EventStore
 from lightrec.encoders.base import ENCODER
 from lightrec.encoders.hub import advice
-from lightrec.evaluation import sessions
+from lightrec.evaluation import session_tables
 from lightrec.evaluation.base import Answers, Chart, Curve, Findings, Metrics, Section, Table
 from lightrec.evaluation.evidence import BY, REASON, Favoured, favoured, favoured_by, named
 from lightrec.evaluation.receipt import COMPARED, RECEIPT, receipt
@@ -89,7 +89,7 @@ def write(
     (folder / RECEIPT).write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
     meta = run.data.meta
     text = data_lines(meta) + "\n" + summary(metrics, [each.summary for each in findings])
-    if apart := sessions.unlike(metrics):
+    if apart := session_tables.unlike(metrics):
         text += textwrap.fill(apart, WIDTH) + "\n"
     if older := from_before(run):
         text += "\n" + textwrap.fill(older, WIDTH) + "\n"
@@ -102,7 +102,7 @@ def write(
     seed = run.stamp("ranker")["seed"]
     shown += [examples.histories(run, seed), examples.catalog_map(run, seed)]
     if "users_a" in stages:
-        shown += [sessions.against_log(metrics), user_models_section(run, metrics), ASSUMED]
+        shown += [session_tables.against_log(metrics), user_models_section(run, metrics), ASSUMED]
     elif older:
         shown.append(Section("From earlier versions", older))
     else:

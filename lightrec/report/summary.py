@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 
 from lightrec.data.store import EventStore
-from lightrec.evaluation import held_out, predictions, sessions
+from lightrec.evaluation import held_out, predictions, session_tables
 from lightrec.evaluation.base import Metrics, interval
 from lightrec.evaluation.evidence import Favoured, favoured, named
 from lightrec.evaluation.held_out import ADVANTAGE, FEW, model_names, too_good
@@ -64,11 +64,11 @@ def summary(metrics: Metrics, tables: Sequence[str] | None = None) -> str:
     """
     if tables is None:
         ranked = held_out.lines(metrics, metrics) if held_out.rankers(metrics) else ""
-        tables = [ranked, predictions.lines(metrics), sessions.summary(metrics)]
+        tables = [ranked, predictions.lines(metrics), session_tables.summary(metrics)]
     validated = None if "test/events" in metrics else held_out.validation_table(metrics)
     by = "\n".join(textwrap.wrap(recommending(favoured(metrics)), WIDTH))
     shown = ["" if validated is None else validated.text(), *tables]
-    shown.append(by if sessions.played(metrics) else "")
+    shown.append(by if session_tables.played(metrics) else "")
     return "\n".join(f"{table}\n" for table in shown if table)
 
 

@@ -18,7 +18,8 @@ from lightrec.data.files import STAMP, write_whole
 from lightrec.data.store import TRAIN
 from lightrec.evaluation.base import Intervals, Metrics, Section, Table, number, spread
 from lightrec.evaluation.evidence import RECOMMENDERS
-from lightrec.evaluation.sessions import SimulatedSessions, paired
+from lightrec.evaluation.session_tables import paired
+from lightrec.evaluation.sessions import SimulatedSessions
 from lightrec.report.page import page_of, write_metrics
 from lightrec.stages.train import train
 from lightrec.users.choice_data import ChoiceData

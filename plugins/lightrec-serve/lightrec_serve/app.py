@@ -17,7 +17,6 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 import lightrec.errors as errors
-from lightrec.errors import LightrecError, PluginError
 from lightrec_serve.access import VERSION, Gate, Limits, Role
 from lightrec_serve.batching import Busy
 from lightrec_serve.metrics import Metrics
@@ -111,13 +110,13 @@ def application(
         logger.error("broken", exc_info=error)
         return f"the service's log knows it as {correlation_id.get()}."
 
-    @app.exception_handler(LightrecError)
-    async def wrong(_: Request, error: LightrecError) -> JSONResponse:
+    @app.exception_handler(errors.LightrecError)
+    async def wrong(_: Request, error: errors.LightrecError) -> JSONResponse:
         if isinstance(error, Busy):
             return said(503, error, SOON)
         if isinstance(error, StoreError):  # names the database, and is nobody's business
             return said(503, f"Nothing can be stored or read now; {known_as(error)}", SOON)
-        if isinstance(error, PluginError):
+        if isinstance(error, errors.PluginError):
             return said(500, f"The field's rules broke here; {known_as(error)}")
         status = {Conflict: 409, Unknown: 404}.get(type(error), 422)
         return said(status, error)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 GRACE: Final = 30
 """Seconds for which a service that is told to end goes on answering what it was asked."""
-DAY: Final = 86_400_000
-"""Milliseconds."""
 LOCAL: Final = ("127.0.0.1", "localhost", "::1")
 TOKENS: Final = "LIGHTREC_TOKENS"
 """Environment variable with tokens by role, as YAML."""
@@ -113,13 +111,13 @@ def serve(
     import torch
     import uvicorn
 
-    from lightrec.data.files import without_password
     from lightrec.data.times import moment
     from lightrec.stages.redo import check_rooms
     from lightrec_serve.access import Limits, Tokens, read_tokens
     from lightrec_serve.app import application
     from lightrec_serve.service import Arm, Service
     from lightrec_serve.store import Store, StoreError
+    from lightrec_serve.tables import name_of
 
     if time is not None:
         moment(time)  # refused here
@@ -136,11 +134,11 @@ def serve(
         Arm(name, loader(path, by, heat, approximate), share)
         for name, path, heat, share in zip(names(paths), paths, temperatures, shares, strict=True)
     ]
-    address = store or f"sqlite:///{run / 'served.db'}"
-    later = f"served-later-{sha256(without_password(address).encode()).hexdigest()[:8]}.db"
-    for name in (*([] if store else ["served.db"]), later):
-        check_rooms(run, name)
-    kept = Store(address)
+    if store is None:
+        check_rooms(run, "served.db")
+    kept = Store(store or f"sqlite:///{run / 'served.db'}")
+    later = f"served-later-{sha256(name_of(kept.engine).encode()).hexdigest()[:8]}.db"
+    check_rooms(run, later)
     try:
         aside = Store(f"sqlite:///{run / later}")  # another store's feedback is another file's
     except StoreError as error:  # such as in a folder that nobody may write to
@@ -256,6 +254,7 @@ def forget(store: str, *, user: str | None = None, before: str | None = None) ->
     from lightrec_serve.personal import before as older
     from lightrec_serve.personal import of_person
     from lightrec_serve.store import Store
+    from lightrec_serve.tables import DAY
 
     if (user is None) == (before is None):
         raise RecipeError("Say either whose --user events go, or --before which day they do.")

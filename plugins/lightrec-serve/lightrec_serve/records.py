@@ -34,11 +34,10 @@ from lightrec.api import Column, DataError
 from lightrec.data.files import new_file
 from lightrec.data.parquet import KIND_KEY, SCHEMA_VERSION, VERSION_KEY
 from lightrec.data.schema import LOG_SCHEMA
-from lightrec_serve.tables import ANSWERS, FEEDBACK, LEFT, OUTSIDE, SESSIONS, SHOWN, TRIALS
+from lightrec_serve.tables import ANSWERS, DAY, FEEDBACK, LEFT, OUTSIDE, SESSIONS, SHOWN, TRIALS
 
 ROWS: Final = 10_000
 """Rows that are held in memory at a time, and stand together in a file."""
-DAY: Final = 86_400_000
 SHOWN_KIND: Final = "shown"
 """The kind of event of what was shown."""
 ARM, RANKED_BY, LOG_PROB = "arm", "ranked_by", "slate_log_probability"

@@ -156,16 +156,13 @@ class Shown(BaseModel):
     propensity: float | None = Field(
         description="The probability of this item here, given the places before; 1 if not drawn."
     )
-    image: str | None = Field(
-        default=None, description="The address of a picture, where the items have a column `image`."
-    )
+    image: str | None = Field(default=None, description="A picture, of the items' column `image`.")
     pinned: bool = Field(default=False, description="Whether a standing rule keeps the place.")
     why: list[str] = Field(
         default=[], description="Titles of past events that speak for it, best first."
     )
     without: list[float] = Field(
-        default=[],
-        description="How likely it would be without each of these, as a share of how likely it is.",
+        default=[], description="The share of its likelihood that is left without each of these."
     )
 
 
@@ -222,10 +219,7 @@ class Stored(BaseModel):
 
     stored: int
     known: int = Field(description="Events that had been sent before, and count once.")
-    waiting: int = Field(
-        default=0,
-        description="Events that are kept on this machine's disk until the store is there.",
-    )
+    waiting: int = Field(default=0, description="Events kept on a disk until the store is there.")
 
 
 class Wrong(Strict):

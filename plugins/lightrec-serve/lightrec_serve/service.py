@@ -22,15 +22,13 @@ from lightrec_serve.schema import Ask, Known, Person, Shown, Slate, Why
 from lightrec_serve.sessions import OF_PERSON, Conflict, Patient, Sessions, State
 from lightrec_serve.stock import Stock, Unknown
 from lightrec_serve.store import Answer, Session, Store, StoreError
-from lightrec_serve.tables import OUTSIDE
+from lightrec_serve.tables import DAY, OUTSIDE
 
 if TYPE_CHECKING:
     from lightrec_serve.records import ArmNumbers
 
     Counted = tuple[list[ArmNumbers], float | None]
 
-DAY: Final = 86_400_000
-"""Milliseconds."""
 PATIENCE: Final = 0.2
 """Seconds for which a slate waits for a store."""
 WATCHED: Final = 0.5

@@ -20,6 +20,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from lightrec.data.files import without_password
 from lightrec.errors import DataError, LightrecError
 
+DAY: Final = 86_400_000
+"""Milliseconds."""
 FORMAT_VERSION: Final = 3
 """Version of the tables; a database of a newer one is refused."""
 LONGEST: Final = 1000
