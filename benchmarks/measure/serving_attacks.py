@@ -93,7 +93,9 @@ def attacking(attack: str, seed: int) -> None:
     for method, path, body in requests(attack, client, random.Random(seed)):
         if attack == "wishes left behind":
             content = json.dumps(body).encode()
-            head = f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            head = (
+                f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+            )
             with suppress(OSError), socket.create_connection(("127.0.0.1", PORT)) as left:
                 left.sendall(head.encode() + b"content-length: %d\r\n\r\n" % len(content) + content)
             time.sleep(PAUSE)

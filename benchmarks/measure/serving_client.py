@@ -17,7 +17,7 @@ import numpy as np
 def request(path: str, body: object) -> bytes:
     """The bytes of a request over a connection that stays."""
     content = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nhost: local\r\ncontent-type: application/json\r\n"
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     return head.encode() + b"content-length: %d\r\n\r\n" % len(content) + content
 
 

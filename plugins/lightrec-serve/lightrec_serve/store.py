@@ -444,16 +444,16 @@ class KnownOf(NamedTuple):
 @cache
 def _happened(user: bool) -> sa.Select[Any]:
     of = FEEDBACK.c
-    trial = sa.exists().where(SESSIONS.c.id == of.session, SESSIONS.c.trial)
-    own, theirs = of.session == SESSION, sa.and_(of.user == USER, of.session != SESSION, ~trial)
-    newest = (
-        sa.select(of.item, of.kind, of.time, of.session, of.number)
-        .where(each)
-        .order_by(of.number.desc())
-        .limit(LAST)
-        for each in ([own, theirs] if user else [own])
-    )
-    every = sa.union_all(*(sa.select(each.subquery()) for each in newest)).subquery().c
+    columns = of.item, of.kind, of.time, of.session, of.number
+    conditions = (of.session == SESSION, of.user == USER) if user else (of.session == SESSION,)
+    parts = []
+    for place, condition in enumerate(conditions):
+        newest = sa.select(*columns).where(condition).order_by(of.number.desc()).limit(LAST)
+        each = newest.subquery().c  # first, so that no more rows than these are looked at
+        trial = sa.exists().where(SESSIONS.c.id == each.session, SESSIONS.c.trial)
+        others = sa.and_(each.session != SESSION, ~trial)
+        parts.append(sa.select(*each).where(others if place else sa.true()))
+    every = sa.union_all(*parts).subquery().c
     own_last = every.session == SESSION, every.time, every.number
     return sa.select(every.item, every.kind, every.time, every.session).order_by(*own_last)
 

@@ -123,6 +123,7 @@ def test_a_history_is_the_newest_of_a_users_sessions(store, event):
     assert items("s9", "u") == ([0, 1, 2, 3, 4, 5], 6)
     assert items("s1", "u") == ([0, 2, 4, 1, 3, 5], 3), "its own stand last"
     assert items("s9", "u", 2) == ([0, 1], 2), "those that came last"
+    assert items("s1", "u", 2) == ([0, 1, 3], 1), "of each"
     assert store.happened("s9", "u")[0][1] == ("item 1", "accepted", NOON + 1)
     assert items("s9", "nobody") == items("s9") == ([], 0)
     assert store.known_of("s1", "u") == (False, True, None, None)
