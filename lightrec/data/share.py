@@ -65,6 +65,35 @@ def part_of_all(amount: Tensor) -> Tensor | float:
     return amount * world / total.clamp_min(torch.finfo(torch.float32).tiny)
 
 
+def of_all(rows: Tensor) -> Tensor:
+    """Rows of all processes, in the order of these; differentiable.
+
+    :param rows: (B, ...) of this process; B may differ between them.
+    """
+    if present_share().world == 1:
+        return rows
+    counts = _Gathered.apply(torch.tensor([len(rows)], device=rows.device)).tolist()
+    wide = torch.cat([rows, rows.new_zeros(max(counts) - len(rows), *rows.shape[1:])])
+    parts = _Gathered.apply(wide).split(len(wide))
+    return torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
+
+
+class _Gathered(torch.autograd.Function):
+    """Rows of all processes, as many of each: what has a slope in one has it in its own process."""
+
+    @staticmethod
+    def forward(context: Any, rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows) for _ in range(present_share().world)]
+        distributed.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(context: Any, *slopes: Tensor) -> Tensor:
+        slope = slopes[0].clone()
+        distributed.all_reduce(slope)
+        return slope.chunk(present_share().world)[present_share().rank]
+
+
 class EpochSampler(Sampler[_Batch]):
     """Batches whose order follows from seed and epoch alone.
 

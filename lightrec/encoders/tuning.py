@@ -8,14 +8,16 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
 from torch.nn.functional import embedding_bag, normalize
 
-from lightrec.data.share import part_of_all
+from lightrec.data.share import of_all, part_of_all, present_share
 from lightrec.encoders.base import unit_vectors
 from lightrec.encoders.hub import TUNED
 from lightrec.encoders.layers import Layers, LinearMap, Tuned
@@ -53,11 +55,15 @@ class TextModule(StageModule):
     :param num_items: linked from the data.
     :param vector_size: linked from the data.
     :param tune: what is tuned: ``map``, a square linear map of the vectors, laid over the frozen
-        model; with it ``layers``, the model's upper layers, ``lora`` or ``dora``, adapters in them,
-        or ``full``, all of the model, see :class:`~lightrec.encoders.layers.Layers`; or ``none``.
+        model; with it ``layers``, the model's upper layers, ``lora``, adapters in them, or
+        ``full``, all of the model, see :class:`~lightrec.encoders.layers.Layers`; or ``none``.
     :param layers: how many layers, from above, are trained or get adapters; null for all. It says
         nothing of ``full``.
     :param rank: of adapters.
+    :param alpha: what adapters are multiplied by, times the rank; null: twice the rank.
+    :param dropout: share of what adapters read that is left out in training.
+    :param targets: names in which the linear layers that get adapters end, such as ``[q_proj]``;
+        null: all.
     :param gradient_checkpointing: whether the model computes states anew on the way back, which
         takes more time and less memory.
     :param learning_rate: AdamW's, at its highest; null: what suits what is tuned.
@@ -69,8 +75,10 @@ class TextModule(StageModule):
     monitor: ClassVar[str] = "validation/recall@10"
     mode: ClassVar[Literal["min", "max"]] = "max"
 
+    shards = True
     trained: Tensor
-    """(M,) int64, numbers of the texts trained on."""
+    """(M,) int64, numbers of the texts trained on; like the three below, float32 in any precision,
+    and so no buffer."""
     popular: Tensor
     """(M,) float32: what popularity adds to their logits."""
     bank: Tensor
@@ -82,9 +90,12 @@ class TextModule(StageModule):
         self,
         num_items: int,
         vector_size: int,
-        tune: Literal["map", "layers", "lora", "dora", "full", "none"] = "map",
+        tune: Literal["map", "layers", "lora", "full", "none"] = "map",
         layers: int | None = 2,
         rank: int = 8,
+        alpha: float | None = None,
+        dropout: float = 0.0,
+        targets: list[str] | None = None,
         gradient_checkpointing: bool = False,
         learning_rate: float | None = None,
         weight_decay: float = 0.0,
@@ -95,46 +106,69 @@ class TextModule(StageModule):
         self.save_hyperparameters()
         if temperature <= 0:
             raise RecipeError(f"The temperature is {temperature}, and must be above 0.")
-        self.sharpness = nn.Parameter(torch.tensor(-math.log(temperature)))
+        self.sharpness = nn.Parameter(torch.tensor([-math.log(temperature)]))
         """The logarithm of the inverse temperature."""
         self.part: Tuned | None = LinearMap(vector_size) if tune == "map" else None
-        self.register_buffer("trained", torch.zeros(0, dtype=torch.long), persistent=False)
-        self.register_buffer("popular", torch.zeros(0), persistent=False)
-        self.register_buffer("bank", torch.zeros(0, vector_size), persistent=False)
-        self.register_buffer("centre", torch.zeros(vector_size), persistent=False)
+        self._learned = [name for name, _ in self.named_parameters()]
+        self.strict_loading = False  # checkpoints hold what is learned alone
         self._latest: Tensor | None = None
         self._table: Tensor | None = None
         self._hits: list[Tensor] = []
 
     def setup(self, stage: str) -> None:
         """Take the frozen vectors and what the texts are trained towards."""
-        data = self.data_of(TextData)
-        settings = self.settings
-        if settings.tune == "none" or data.without:
+        data, settings = self.data_of(TextData), self.settings
+        if not self.learns:
             return
         if isinstance(self.part, LinearMap):
             self.part.frozen = data.text_vectors.to(self.device)
-        elif self.part is None:
-            data.text_vectors  # noqa: B018  # by the encoder as it is
-            how = {"layers": settings.layers, "rank": settings.rank}
-            how["checkpointing"] = settings.gradient_checkpointing
-            self.part = Layers(data.encoder, data.examples.texts, settings.tune, **how)
         self.trained = torch.from_numpy(data.examples.trained).to(self.device)
         shares = torch.from_numpy(data.examples.shares).to(self.device)
         self.popular = settings.popularity * shares.log()
 
-    def on_train_epoch_start(self) -> None:
-        """Bring the bank up to date, which validation has computed where training goes on."""
-        if self.part is not None and not self.part.exact:
-            vectors = self.vectors() if self._latest is None else self._latest
-            vectors, self._latest = vectors[self.trained], None
-            self.centre, self.bank = vectors.mean(0), unit_vectors(vectors)
+    @property
+    def learns(self) -> bool:
+        """Whether there is something to be tuned, and a log that says enough."""
+        return self.settings.tune != "none" and not self.data_of(TextData).without
+
+    def configure_model(self) -> None:
+        """Take the model that is tuned, once; FSDP2 then shares its layers out."""
+        settings = self.settings
+        if self.part is not None or not self.learns:
+            return
+        data = self.data_of(TextData)
+        data.text_vectors  # noqa: B018  # by the encoder as it is
+        adapter = {"r": settings.rank, "lora_dropout": settings.dropout}
+        adapter["lora_alpha"] = settings.alpha or 2 * settings.rank
+        adapter["target_modules"] = settings.targets
+        how = {"layers": settings.layers, "adapter": adapter}
+        how["checkpointing"] = settings.gradient_checkpointing
+        self.part = Layers(data.encoder, data.examples.texts, settings.tune, **how)
+        self._learned = [name for name, each in self.named_parameters() if each.requires_grad]
+        strategy = self.trainer.strategy
+        if isinstance(strategy, ModelParallelStrategy) and present_share().world > 1:
+            layers = [each for each in self.modules() if getattr(each, "sharded", False)]
+            for each in (*layers, self):
+                fully_shard(each, mesh=strategy.device_mesh["data_parallel"])
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The loss and log its mean over the epoch."""
-        loss, size = self.loss(batch), len(batch["text"])
+        assert self.part is not None
+        if batch_index == 0 and not self.part.exact:
+            # Validation has computed them where training goes on.
+            vectors = self() if self._latest is None else self._latest
+            vectors, self._latest = vectors[self.trained], None
+            self.centre, self.bank = vectors.mean(0), unit_vectors(vectors)
+        loss, size = self(batch), len(batch["text"])
         self.log("train/loss", loss, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)
         return loss * part_of_all(torch.tensor(float(size), device=self.device))
+
+    def forward(self, batch: Batch | None = None) -> Tensor:
+        """The loss of a batch; without one, the vectors of all texts.
+
+        FSDP gathers weights where this is called, and where a step is.
+        """
+        return self.vectors() if batch is None else self.loss(batch)
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean cross-entropy of a batch's texts over all that are trained on, a scalar."""
@@ -144,13 +178,12 @@ class TextModule(StageModule):
             table = unit_vectors(self.part(self.trained))
             units = table[text]
         else:
-            numbers = self.trained[text]
-            vectors = self.part(numbers).float()
+            vectors = self.part(self.trained[text]).float()
             units = normalize(vectors - self.centre, dim=1)
-            # All but the batch's own are as they were when they were last computed.
-            table = self.bank.index_copy(0, text, units)
+            # All but those of all processes' batches are as they were when they were last computed.
+            table = self.bank.index_copy(0, of_all(text), of_all(units))
             self.bank = table.detach()
-        scores = (units @ table.T).float() * self.sharpness.exp() + self.popular
+        scores = (units @ table.T).float() * self.sharpness.float().exp() + self.popular
         scores = scores.scatter(1, text[:, None], -torch.inf)
         agreement = scores[batch["entry"], batch["near"]] * batch["share"]
         loss: Tensor = (scores.logsumexp(dim=1).sum() - agreement.sum()) / len(text)
@@ -158,14 +191,20 @@ class TextModule(StageModule):
 
     @torch.no_grad()
     def vectors(self) -> Tensor:
-        """The vectors of all texts as they are now, (D + 1, V); row 0 zero."""
+        """The vectors of all texts as they are now, (D + 1, V); row 0 zero.
+
+        Each process computes a share, as many as the others.
+        """
         assert self.part is not None
         count, training = len(self.data_of(TextData).examples.texts), self.part.training
-        numbers = torch.arange(1, count + 1, device=self.device)
+        rank, world = present_share()
+        numbers = torch.arange(rank, rank + -(-count // world) * world, world) % count + 1
         self.part.eval()
-        blocks = [self.part(some).float() for some in numbers.split(MANY)]
+        blocks = [self.part(some).float() for some in numbers.to(self.device).split(MANY)]
         self.part.train(training)
-        return torch.cat([torch.zeros_like(blocks[0][:1]), *blocks])
+        shares = of_all(torch.cat(blocks)).unflatten(0, (world, -1))
+        vectors = shares.transpose(0, 1).flatten(0, 1)[:count]
+        return torch.cat([torch.zeros_like(vectors[:1]), vectors])
 
     def recalled(self, units: Tensor, batch: Batch) -> Tensor:
         """Whether the text chosen is among the ten of those held out that a history asks for.
@@ -189,14 +228,21 @@ class TextModule(StageModule):
         return (scores[:, : len(held)] > chosen).sum(dim=1) < RECALLED
 
     def on_validation_epoch_start(self) -> None:
-        """Compute all vectors once for all batches."""
-        self._latest = self.vectors()
-        self._table, self._hits = unit_vectors(self._latest), []
+        """Begin anew."""
+        self._table, self._hits = None, []
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Look for held-out texts among each other."""
-        assert self._table is not None
+        """Look for held-out texts among each other, by vectors computed once for all batches."""
+        if self._table is None:
+            self._latest = self()
+            self._table = unit_vectors(self._latest)
         self._hits.append(self.recalled(self._table, batch))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what is learned, and not the model beside it."""
+        super().on_save_checkpoint(checkpoint)
+        state = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {name: state[name] for name in self._learned if name in state}
 
     def on_validation_epoch_end(self) -> None:
         """Log the share that was found; all processes have found the same."""
@@ -223,6 +269,8 @@ class TextModule(StageModule):
     def write(self, folder: Path) -> dict[str, float]:
         """Write the tuned encoder where it ranks better than the frozen one, and what each does."""
         data, part = self.data_of(TextData), self.part
+        if self.learns:  # Lightning has brought it to the CPU
+            self.to(data.encoder.device)
         reason = "The recipe says `tune: none`." if part is None else data.without
         metrics, said = dict[str, float](), dict[str, object]()
         if part is not None and not reason:

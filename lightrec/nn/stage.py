@@ -78,6 +78,8 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
     """The logged metric by which the best epoch is chosen."""
     mode: ClassVar[Literal["min", "max"]]
     """Whether the monitored metric is to be small or large."""
+    shards: ClassVar[bool] = False
+    """Whether FSDP and FSDP2 may share its weights out among processes."""
 
     def __init__(self, num_items: int, vector_size: int) -> None:
         super().__init__()

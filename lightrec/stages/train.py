@@ -8,7 +8,8 @@ import sys
 import time
 import warnings
 from argparse import SUPPRESS
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pkgutil import resolve_name
 from typing import Any, NoReturn
 from unittest import mock
@@ -18,8 +19,15 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.strategies import (
+    DDPStrategy,
+    FSDPStrategy,
+    ModelParallelStrategy,
+    Strategy,
+)
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import distributed
+from torch.distributed.fsdp.wrap import CustomPolicy
 from tqdm.auto import tqdm
 
 from lightrec import plugins, trust
@@ -223,10 +231,9 @@ class RecipeCLI(LightningCLI):
         """
         stage = self.stage
         assert stage is not None
-        if self.config["trainer"]["strategy"] == "ddp":
-            # Choice models hold a value that is solved for after training, without gradients.
-            kwargs["strategy"] = "ddp_find_unused_parameters_true"
-        model = self.model
+        model, strategy = self.model, self.config["trainer"]["strategy"]
+        if made := strategies().get(strategy if isinstance(strategy, str) else ""):
+            kwargs["strategy"] = made()
         saved: dict[str, Any] = {"dirpath": stage.work, "enable_version_counter": False}
         callbacks = [
             EpochSeed(self.seed),
@@ -243,11 +250,18 @@ class RecipeCLI(LightningCLI):
         )
         named = self.config_init["trainer"]["logger"]
         more = named if isinstance(named, list) else [named]
-        return super().instantiate_trainer(
+        trainer = super().instantiate_trainer(
             logger=[board, *(logger for logger in more if isinstance(logger, Logger))],
             default_root_dir=str(stage.work),
             **kwargs,
         )
+        if is_sharded(trainer) and not model.shards:
+            raise RecipeError(
+                f"{type(model).__name__} cannot be shared out among processes by "
+                f"{type(trainer.strategy).__name__}: its weights are small. Train the stage "
+                f"{stage.name} with trainer.strategy: ddp, where each process has all of them."
+            )
+        return trainer
 
     @property
     def seed(self) -> int:
@@ -267,6 +281,34 @@ class RecipeCLI(LightningCLI):
         inputs = {f"data.{name}" for name in (self.stage.inputs if self.stage else ())}
         shown = {key: value for key, value in flat(sections).items() if key not in inputs}
         return shown | {"seed": self.seed}
+
+
+class FSDP2(ModelParallelStrategy):
+    """Shares each layer's weights out among all processes, and leaves whole checkpoints."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(tensor_parallel_size=1, save_distributed_checkpoint=False, **settings)
+
+    def setup_environment(self) -> None:
+        """Take all processes for one group with different data."""
+        self._data_parallel_size = self.num_processes * self.num_nodes
+        super().setup_environment()
+
+
+def strategies() -> dict[str, Callable[[], Strategy]]:
+    """Strategies whose names mean something else here than to Lightning, or nothing there."""
+    layers: Any = CustomPolicy(lambda module: getattr(module, "sharded", False))
+    return {
+        # Choice models hold a value that is solved for after training, without gradients.
+        "ddp": partial(DDPStrategy, find_unused_parameters=True),
+        "fsdp": partial(FSDPStrategy, auto_wrap_policy=layers),
+        "fsdp2": FSDP2,
+    }
+
+
+def is_sharded(trainer: pl.Trainer) -> bool:
+    """Whether each process of a trainer has a part of the weights alone."""
+    return isinstance(trainer.strategy, FSDPStrategy | ModelParallelStrategy)
 
 
 class ParsedRecipe(RecipeCLI):
@@ -372,29 +414,39 @@ def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
     best = stage.work / "best.ckpt"
     if not best.is_file():  # nothing was validated
         best = stage.work / "last.ckpt"
+    model: StageModule = anew(cli) if is_sharded(cli.trainer) else cli.model
     if best.is_file():
         state = torch.load(best, map_location="cpu", weights_only=True)
-        cli.model.load_state_dict(state["state_dict"])
+        model.load_state_dict(state["state_dict"], strict=model.strict_loading)
     with stage.output(cli.seed) as folder:
         if best.is_file():
             shutil.copyfile(best, folder / CHECKPOINT)
-        metrics = cli.model.write(folder)
+        metrics = model.write(folder)
         for addition in cli.additions:
             with blaming(addition, "add to a trained stage"), torch.no_grad():
-                added = addition.add(cli.model, cli.datamodule, folder, stage.logs)
+                added = addition.add(model, cli.datamodule, folder, stage.logs)
             if there := metrics.keys() & added.keys():
                 raise PluginError(
                     f"{provider(addition)} gives the metric {min(there)!r}, which the "
                     f"stage {stage.name} has already. Call it otherwise, for example with the "
                     "package's name before it."
                 )
-            metrics |= added
+            metrics = {**metrics, **added}
         text = json.dumps(metrics, indent=2, sort_keys=True)
         (folder / "metrics.json").write_text(f"{text}\n")
         write_final(stage.logs, cli.shown_settings, metrics)
         if not resumed:  # else nobody knows how long the first part took
             seconds["stage"] = time.monotonic() - begin
             (folder / SECONDS).write_text(json.dumps(seconds))
+
+
+def anew(cli: RecipeCLI) -> StageModule:
+    """Build what was trained again, with all weights in this process."""
+    model = cli.parser.instantiate_classes(cli.config).model
+    model.trainer = cli.trainer
+    model.setup("fit")
+    model.configure_model()
+    return model
 
 
 def end_processes(trainer: pl.Trainer) -> None:

@@ -108,7 +108,6 @@ def test_e5_says_its_prefix_in_its_card_alone(make):
     [
         ({}, ("Transformer", "Pooling", "CNN"), "CNN"),
         ({}, ("Transformer", "Dense"), "Transformer, Dense"),
-        ({"include_prompt": False}, ("Transformer", "Pooling"), "pooling without the prompt"),
     ],
 )
 def test_a_model_of_other_steps_is_refused(make, pool, modules, named):

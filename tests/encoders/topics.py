@@ -1,13 +1,10 @@
 """A log in which people keep to texts of one topic, and trainings of the stage `text` on it."""
 
 import itertools
-import os
 
 import numpy as np
 import polars
-import pytest
 import torch
-from lightning.pytorch.strategies import DDPStrategy
 from lightrec_testing.tiny import tiny_text_model
 
 from lightrec.data.catalog import Catalog
@@ -72,16 +69,3 @@ def fitted(folders, folder, data=None, epochs=2, given=None, **how):
 def written(module, folder):
     folder.mkdir()
     return module.write(folder)
-
-
-def trained_as(rank, world, port, data, model, folder, given, precision):
-    """Train by one of several processes, and give what is learned."""
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
-    os.environ |= {"NODE_RANK": "0", "WORLD_SIZE": str(world)}
-    with pytest.MonkeyPatch.context() as patch:
-        patched(patch, folder)
-        ddp = DDPStrategy(process_group_backend="gloo")
-        how = {"strategy": ddp, "devices": world, "use_distributed_sampler": False}
-        module, _ = fitted((data, model), folder, epochs=2, given=given, precision=precision, **how)
-    weights = {name: value.float().numpy() for name, value in module.state_dict().items()}
-    return weights, float(module.trainer.callback_metrics["train/loss"])
