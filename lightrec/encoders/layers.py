@@ -218,7 +218,8 @@ class Layers(Tuned):
             states = self.cut(inputs, mask)
             ours = encoder.finish(encoder.pool(self.texts.features(states, mask)))
             alike = cosine_similarity(ours.cpu(), whole).min()
-        return bool(1 - alike < NEAR[inputs.dtype])
+        rounded = encoder.quantization is not None
+        return bool(1 - alike < NEAR[torch.bfloat16 if rounded else inputs.dtype])
 
 
 class Cut:
@@ -351,7 +352,7 @@ class Texts:
 
     @torch.no_grad()
     def _below(self, encoder: TextEncoder, cut: "Cut") -> "Texts":
-        kind, path = next(iter(cut.upper.parameters())).dtype, None
+        kind, path = getattr(torch, encoder.dtype), None
         if encoder.fingerprint is not None:
             words = f"{encoder.fingerprint} {cut.below} {kind}"
             mark = hashlib.blake2b(words.encode(), digest_size=16)

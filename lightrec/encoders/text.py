@@ -1,7 +1,9 @@
 """Texts into vectors by a Hugging Face transformer, kept on disk by content."""
 
 import copy
+import importlib.util
 import json
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -238,6 +240,12 @@ class TextEncoder(TrainableEncoder):
         if self.quantization is not None:
             from transformers import BitsAndBytesConfig
 
+            if importlib.util.find_spec("bitsandbytes") is None:
+                raise RecipeError(
+                    f"`quantization: {self.quantization}` needs bitsandbytes: `pip install "
+                    "lightrec[lora]` brings it."
+                )
+            logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of every product
             bits: dict[str, Any] = {f"load_in_{self.quantization}bit": True}
             bits |= {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": weights["dtype"]}
             weights["quantization_config"] = BitsAndBytesConfig(**bits)
@@ -253,6 +261,10 @@ class TextEncoder(TrainableEncoder):
                 how = {"model_kwargs": weights | named, "config_kwargs": named}
                 limit["processor_kwargs"] |= named
                 whole = Transformer(str(folder), **how, **limit)
+        for module in whole.modules():
+            if hasattr(module, "support_avx512bf16_for_cpu"):
+                # Packed as bitsandbytes does it there, 4 bits would not hand slopes down.
+                module.support_avx512bf16_for_cpu = False
         tokenizer = whole.tokenizer
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token

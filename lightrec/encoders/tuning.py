@@ -120,8 +120,9 @@ class TextModule(StageModule):
         data, settings = self.data_of(TextData), self.settings
         if not self.learns:
             return
+        frozen = data.text_vectors  # before the encoder gives its model away
         if isinstance(self.part, LinearMap):
-            self.part.frozen = data.text_vectors.to(self.device)
+            self.part.frozen = frozen.to(self.device)
         self.trained = torch.from_numpy(data.examples.trained).to(self.device)
         shares = torch.from_numpy(data.examples.shares).to(self.device)
         self.popular = settings.popularity * shares.log()
@@ -137,7 +138,6 @@ class TextModule(StageModule):
         if self.part is not None or not self.learns:
             return
         data = self.data_of(TextData)
-        data.text_vectors  # noqa: B018  # by the encoder as it is
         adapter = {"r": settings.rank, "lora_dropout": settings.dropout}
         adapter["lora_alpha"] = settings.alpha or 2 * settings.rank
         adapter["target_modules"] = settings.targets

@@ -1,12 +1,16 @@
 """Upper layers, adapters or all of an encoder: what is trained, what stays, and what is left."""
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModel
 
 from lightrec.encoders.layers import Cut, Layers
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError
+from tests.encoders import architectures
 from tests.encoders.topics import TEXTS, fitted, texts_of, written
 
 pytestmark = pytest.mark.usefixtures("small")
@@ -129,3 +133,73 @@ def test_layers_of_any_kind_give_what_the_whole_model_gives(kind, settings):
             cut = Cut(model, layers)
             own = cut(cut.lower(tokens, mask), mask)[mask.bool()]
             torch.testing.assert_close(own, whole)
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+@pytest.mark.parametrize("tune", ["layers", "lora", "full"])
+def test_half_precision_learns_nearly_the_same(folders, tmp_path, tune, precision):
+    given = {**LAYERS, "tune": tune}
+    exact, _ = fitted(folders, tmp_path, epochs=4, given=given)
+    rounded, _ = fitted(folders, tmp_path, epochs=4, given=given, precision=precision)
+    losses = [float(each.trainer.callback_metrics["train/loss"]) for each in (exact, rounded)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.03)
+    assert rounded.bank.dtype == torch.float32
+
+
+def test_adapters_leave_as_peft_has_them_and_come_back(folders, tmp_path):
+    peft = pytest.importorskip("peft")
+    given = {**LAYERS, "tune": "lora", "rank": 4, "alpha": 6.0, "dropout": 0.1}
+    module, data = fitted(folders, tmp_path, epochs=4, given={**given, "targets": ["query"]})
+    written(module, folder := tmp_path / "text")
+    texts, adapter = data.examples.texts[:9], folder / "adapter"
+    said = json.loads((adapter / "adapter_config.json").read_text())
+    assert (said["r"], said["lora_alpha"], said["lora_dropout"]) == (4, 6.0, 0.1)
+    assert said["base_model_name_or_path"] == str(folders[1])
+    merged = TextEncoder(str(folder), cache=False, device="cpu")
+    tokens = {n: v for n, v in merged.tokenize(texts).items() if isinstance(v, torch.Tensor)}
+    both = peft.PeftModel.from_pretrained(AutoModel.from_pretrained(folders[1]).float(), adapter)
+    with torch.no_grad():
+        states = both.eval()(**tokens).last_hidden_state
+        expected = merged.load_weights()(**tokens).last_hidden_state
+        plain = TextEncoder(str(folders[1]), device="cpu").load_weights()(**tokens)
+    torch.testing.assert_close(states, expected)
+    assert (plain.last_hidden_state - expected).abs().max() > 1e-3
+    again = TextEncoder(str(adapter), cache=False, device="cpu")
+    torch.testing.assert_close(
+        again.in_batches(again.pooled, texts), merged.in_batches(merged.pooled, texts)
+    )
+    assert TextEncoder(str(adapter)).fingerprint != TextEncoder(str(folders[1])).fingerprint
+
+
+def test_a_target_that_is_not_there_is_told(folders):
+    encoder = texts_of(folders).encoder
+    with pytest.raises(RecipeError, match="linear layers that end in 'q_proj', and BertModel has"):
+        Layers(encoder, TEXTS[:20], "lora", 1, {"target_modules": ["q_proj"]})
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("Bert", 8), ("Llama", 4)])
+def test_adapters_learn_beside_weights_of_few_bits(tmp_path, monkeypatch, kind, bits):
+    pytest.importorskip("bitsandbytes")
+    monkeypatch.setitem(architectures.KINDS, kind, {"hidden_size": 64, "intermediate_size": 64})
+    (tmp_path / "model").mkdir()
+    model = str(architectures.write_model(kind, tmp_path / "model"))
+    own = TextEncoder(model, device="cpu", quantization=bits)
+    whole = TextEncoder(model, device="cpu").encode(TEXTS)
+    assert torch.cosine_similarity(own.encode(TEXTS), whole).mean() > 0.7
+    with pytest.raises(RecipeError, match=rf"have {bits} bits each, and only adapters"):
+        Layers(own, TEXTS, "layers", 1)
+    part, numbers = Layers(own, TEXTS, "lora", 1), torch.arange(1, 17)
+    optimizer = torch.optim.AdamW([each for each in part.parameters() if each.requires_grad], 0.01)
+    for _ in range(3):
+        optimizer.zero_grad()
+        (part(numbers) @ torch.linspace(0, 1, 64)).sum().backward()
+        optimizer.step()
+    with torch.no_grad():
+        after = part.eval()(numbers)
+    assert (after - own.encode(TEXTS[:16])).abs().max() > 0.01
+    (folder := tmp_path / "tuned").mkdir()
+    part.save(own, folder, {})
+    assert (folder / "adapter_config.json").is_file()
+    assert not (folder / "model.safetensors").exists()
+    again = TextEncoder(str(folder), cache=False, device="cpu", quantization=bits)
+    assert torch.cosine_similarity(again.encode(TEXTS[:16]), after).min() > 0.98
