@@ -265,7 +265,10 @@ class TextEncoder(TrainableEncoder):
             if hasattr(module, "support_avx512bf16_for_cpu"):
                 # Packed as bitsandbytes does it there, 4 bits would not hand slopes down.
                 module.support_avx512bf16_for_cpu = False
-        tokenizer = whole.tokenizer
+        self._see_to_padding(whole.tokenizer)
+        return whole
+
+    def _see_to_padding(self, tokenizer: Any) -> None:
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
         if tokenizer.pad_token is None:
@@ -274,7 +277,6 @@ class TextEncoder(TrainableEncoder):
                 "a text, so that texts cannot be read several at once: name one in its "
                 "tokenizer_config.json."
             )
-        return whole
 
     @cached_property
     def source(self) -> Path:
@@ -371,7 +373,9 @@ class TextEncoder(TrainableEncoder):
         """The model's tokenizer, loaded when it is first needed."""
         from transformers import AutoTokenizer
 
-        return loaded(AutoTokenizer, self._base)
+        tokenizer = loaded(AutoTokenizer, self._base)
+        self._see_to_padding(tokenizer)
+        return tokenizer
 
 
 def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:
