@@ -9,6 +9,7 @@ import scipy
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.utils.data import DataLoader, Dataset
 
 from lightrec.blame import provider
@@ -16,7 +17,7 @@ from lightrec.data.sequences import Sequences, Targets, padded
 from lightrec.data.share import RowSampler
 from lightrec.data.stage_data import LogData
 from lightrec.data.store import TRAIN, VALIDATION
-from lightrec.encoders.base import Encoder, item_vectors
+from lightrec.encoders.base import Encoder, encoded, item_vectors
 from lightrec.encoders.text import TextEncoder
 from lightrec.encoders.worth import Choices
 from lightrec.errors import NotApplicable
@@ -39,8 +40,9 @@ JUDGED: Final = 256
 class Examples:
     """Facts of a log about its items' texts, each different text once.
 
-    :param texts: D different texts; text number d, from 1, is ``texts[d - 1]``.
-    :param numbers: (N + 1,) int64, of each item its text's number; 0 where it has none.
+    :param texts: D different texts, the most popular ones; text number d, from 1, is
+        ``texts[d - 1]``.
+    :param numbers: (N + 1,) int64, of each item its text's number; 0 where it has none of them.
     :param trained: (M,) int64, numbers of the texts trained on.
     :param targets: (M, M) float32: what share of the events near a text each other one has; a row
         sums to 1, or to 0 where a text stands alone.
@@ -99,8 +101,8 @@ class TextData(TextLogData):
         their vectors tell which of them every third user chooses decides when training stops.
     :param decay: two events g steps apart count ``decay ** (g - 1)``.
     :param reach: steps up to which they count.
-    :param max_texts: at most so many texts are trained on, the most popular ones: an epoch's cost
-        is their square.
+    :param max_texts: at most so many texts are read, the most popular ones: an epoch's cost is
+        their square.
     :param max_events: at most so many events of held-out texts are judged: validation events, then
         training events, drawn by the seed.
     :param seed: of the order and the draws.
@@ -126,7 +128,8 @@ class TextData(TextLogData):
     @cached_property
     def text_vectors(self) -> Tensor:
         """(D + 1, vector_size) float32: the vectors of the different texts; row 0 zero."""
-        return self.vectors[np.unique(self.examples.numbers, return_index=True)[1]]
+        texts = self.examples.texts
+        return pad(encoded(self.encoder, texts, texts), (0, 0, 1, 0))
 
     @property
     def encoder(self) -> TextEncoder:
@@ -160,6 +163,11 @@ class TextData(TextLogData):
         events = np.bincount(numbers, self.store.popularity(), len(places) + 1)
         events[0] = 0
         warm = np.argsort(-events, kind="stable")[: min(self.max_texts, int((events > 0).sum()))]
+        # All others are as if they were no texts: a large catalog's are neither read nor ranked.
+        place_of = np.zeros(len(places) + 1, np.int64)
+        place_of[np.sort(warm)] = np.arange(1, len(warm) + 1)
+        texts = [text for text, number in places.items() if place_of[number]]
+        numbers, warm, events = place_of[numbers], place_of[warm], events[[0, *np.sort(warm)]]
         generator = np.random.default_rng(self.seed)
         held = np.sort(generator.permutation(warm)[: round(self.held_out * len(warm))])
         trained = np.setdiff1d(warm, held)
@@ -196,7 +204,7 @@ class TextData(TextLogData):
         usual = scipy.sparse.diags_array(1 / np.maximum(events, 1) ** 0.5)
         follows = follows if self.store.is_ordered else follows + follows.T
         follows = (usual @ follows @ usual).tocsr().astype(np.float32)
-        whole = (list(places), numbers, trained, targets, shares)
+        whole = (texts, numbers, trained, targets, shares)
         return Examples(*whole, held, histories, chosen, follows, (judged[0], judged[1]))
 
     def _follows(self, numbers: NDArray[np.int64]) -> "scipy.sparse.csr_array":
