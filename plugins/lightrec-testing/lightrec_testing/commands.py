@@ -16,7 +16,7 @@ def check(name: str, *, part: str | None = None) -> int:
 
     examples:
       lightrec plugins check lightrec-video
-      lightrec plugins check video --part WatchTime
+      lightrec plugins check video --part NextEpisode
 
     :param name: such as lightrec-video or video.
     :param part: check this part of the package alone, without the recipes; "recipes video" is

@@ -9,5 +9,4 @@ LIGHTREC_API = 2
 lightrec_domains = gives({"video": "lightrec_video.domain:VideoDomain"})
 lightrec_readers = gives({"MovieLensReader": "lightrec_video.readers:MovieLensReader"})
 lightrec_components = gives({"NextEpisode": "lightrec_video.watching:NextEpisode"})
-lightrec_rewards = gives({"WatchTime": "lightrec_video.watching:WatchTime"})
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

@@ -1,7 +1,6 @@
-"""Video in particular: series are watched in order, and time is what viewers give."""
+"""Video in particular: series are watched in order."""
 
 import polars as pl
-from lightrec_rewards.attributes import LengthReward
 
 from lightrec.api import NotApplicable
 from lightrec.ranking.item_models.series import NextInSeries
@@ -33,18 +32,3 @@ class NextEpisode(NextInSeries):
         rows = items.drop_nulls([self.series, "episode"]).sort(self.series, *order, "row")
         rows = rows.select("row", next=pl.col("row").shift(-1).over(self.series))
         return rows.drop_nulls()
-
-
-class WatchTime(LengthReward):
-    """How much an accepted title is expected to be watched, from 0 to 1.
-
-    Seconds alone pay for long films, and the share that is watched for short clips: so the reward
-    is a mean of the two, seconds as shares of the longest title. The values of the log are seconds
-    watched (compare Covington et al. 2016, who rank by expected watch time).
-
-    :param completion: how much the share of the title's own length counts, 0 to 1.
-    :param length: the items' attribute that holds their seconds.
-    """
-
-    def __init__(self, completion: float = 0.5, length: str = "duration") -> None:
-        super().__init__(length, completion=completion)
