@@ -4,8 +4,7 @@ A ranker is given its tower as what makes one of a width: a class, or a class wi
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -41,29 +40,6 @@ class UserTower(nn.Module, ABC):
         """User vectors after the last items alone, (B, D); a tower may spare the rest."""
         last: Tensor = self(x, present)[:, -1]
         return last
-
-
-class SideBySide(UserTower):
-    """Towers each of which reads its own part of the vectors, and gives that part of them.
-
-    :param towers: each of the width D / K; one that is alone stands for itself.
-    """
-
-    def __init__(self, towers: Iterable[UserTower]) -> None:
-        super().__init__()
-        self.towers = nn.ModuleList(towers)
-
-    def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """Read sequences; see :meth:`UserTower.forward`."""
-        return torch.cat([tower(part, present) for tower, part in self._apart(x)], dim=2)
-
-    def last_only(self, x: Tensor, present: Tensor) -> Tensor:
-        """The last user vectors of each."""
-        return torch.cat([tower.last_only(part, present) for tower, part in self._apart(x)], dim=1)
-
-    def _apart(self, x: Tensor) -> list[tuple[Any, Tensor]]:
-        """Each tower, and the part of (B, L, D) that it reads."""
-        return [*zip(self.towers, x.chunk(len(self.towers), dim=2), strict=True)]
 
 
 def rotary_angles(length: int, size: int, device: torch.device) -> Tensor:

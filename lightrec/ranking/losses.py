@@ -165,11 +165,9 @@ class SoftmaxLoss(RankingLoss):
 
     def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows) -> Tensor:
         """Mean cross-entropy; see :meth:`.RankingLoss.forward`."""
-        bias, blocked, losses = ranker.bias, _with_own(target, seen), []
-        for own, weights in ranker.by_member(states, ranker.item_vectors()):
-            positive = (own * weights[target]).sum(dim=1) + bias[target]
-            losses.append(softmax_loss(own, weights, bias, blocked, positive))
-        return torch.stack(losses).mean()
+        weights, bias = ranker.item_vectors(), ranker.bias
+        positive = (states * weights[target]).sum(dim=1) + bias[target]
+        return softmax_loss(states, weights, bias, _with_own(target, seen), positive)
 
 
 class SampledSoftmaxLoss(RankingLoss):
@@ -203,18 +201,13 @@ class SampledSoftmaxLoss(RankingLoss):
     def forward(self, ranker: Ranker, states: Tensor, target: Tensor, seen: Rows) -> Tensor:
         """Corrected cross-entropy; see :meth:`.RankingLoss.forward`."""
         items, correction = draw_negatives(self.proposal, self.negatives)
-        bias, blocked, losses = ranker.bias, _with_own(target, seen), []
+        bias, blocked = ranker.bias, _with_own(target, seen)
         # Column 0 stays the padding's, so that whatever was not drawn is blocked there.
         items, correction = functional.pad(items, (1, 0)), functional.pad(correction, (1, 0))
         place = torch.zeros(ranker.num_items + 1, dtype=torch.int64, device=items.device)
         place[items] = torch.arange(len(items), device=items.device)
-        added, came = bias[items] + correction, len(items)
-        vectors = ranker.items(torch.cat([items, target]))
-        for own, weights in ranker.by_member(states, vectors):
-            positive = (own * weights[came:]).sum(dim=1) + bias[target]
-            losses.append(
-                softmax_loss(
-                    own, weights[:came], added, lambda rows: place[blocked(rows)], positive
-                )
-            )
-        return torch.stack(losses).mean()
+        weights, own = ranker.items(torch.cat([items, target])).split([len(items), len(target)])
+        positive = (states * own).sum(dim=1) + bias[target]
+        return softmax_loss(
+            states, weights, bias[items] + correction, lambda rows: place[blocked(rows)], positive
+        )

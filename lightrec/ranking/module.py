@@ -141,8 +141,6 @@ class RankingModule(RankedStage):
     :param size: length of user and item vectors.
     :param tower: the user tower, such as ``{class_path: CausalTransformer, init_args: {layers:
         1}}``; null for a CausalTransformer.
-    :param members: parts of the vectors with a tower of their own, trained side by side; a score is
-        the mean of theirs.
     :param max_length: how many of a history's last items are read; as in the data.
     :param use_ids: whether items have id embeddings.
     :param use_text: whether text vectors count in item vectors; without, they only serve item
@@ -191,7 +189,6 @@ class RankingModule(RankedStage):
         feedback_kinds: int = 0,
         use_text: bool = True,
         continues: str | None = None,
-        members: int = 1,
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters(ignore=["item_models"])
@@ -206,7 +203,6 @@ class RankingModule(RankedStage):
             feedback_kinds=0 if use_feedback is False else feedback_kinds,
             gaps=GAP_BUCKETS if use_gaps else 0,
             use_text=use_text,
-            members=members,
         )
         self.mask_seen = mask_seen
         self.criterion = SoftmaxLoss() if loss is None else loss
@@ -235,8 +231,7 @@ class RankingModule(RankedStage):
         if settings.start == "cooccurrence" and tower.ids is not None:
             log = data.training
             counts = cooccurrence(log.items, log.offsets, self.num_items, DECAY, REACH)
-            start = leading_vectors(counts, tower.size // self.ranker.members) * NORM
-            start = start.repeat(1, self.ranker.members)
+            start = leading_vectors(counts, tower.size) * NORM
             with torch.no_grad():
                 # An item that never met another keeps its random start.
                 has_pairs = start.any(dim=1, keepdim=True)

@@ -1,6 +1,6 @@
 """The ranker: item tower, user tower, the score of every item, and which items are alike."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Literal, TypeAlias
 
 import torch
@@ -13,7 +13,7 @@ from lightrec.keys import PADDING, Key
 from lightrec.nn.item_tower import ItemTower
 from lightrec.nn.part import Part
 from lightrec.nn.precision import at_least_float32, full_precision
-from lightrec.nn.towers import CausalTransformer, SideBySide, UserTower
+from lightrec.nn.towers import CausalTransformer, UserTower
 from lightrec.ranking.scorers import Details
 
 Likeness: TypeAlias = Literal["both", "words"]
@@ -29,10 +29,8 @@ class Ranker(Part):
     :param num_items: number of items N.
     :param vector_size: length of text vectors; 0 where there are none.
     :param size: length D of user and item vectors.
-    :param tower: makes a user tower of its width D / K; None for a CausalTransformer.
+    :param tower: makes a user tower of width D; None for a CausalTransformer.
     :param max_length: how many of a history's last items are read.
-    :param members: K parts of the vectors, each with a tower of its own. A score is the mean of the
-        members', each of which is trained as if it were alone.
     :param use_ids: whether items have id embeddings.
     :param feedback_kinds: kinds of feedback of a history's events that are told apart; 0 for none.
     :param gaps: buckets of the gaps between events that are told apart; 0 for none.
@@ -51,22 +49,12 @@ class Ranker(Part):
         feedback_kinds: int = 0,
         gaps: int = 0,
         use_text: bool = True,
-        *,
-        members: int = 1,
     ) -> None:
         super().__init__()
-        if members < 1 or size % members:
-            raise ValueError(
-                f"Vectors of length {size} cannot be divided among {members} members: choose "
-                "a multiple of their number."
-            )
         self.num_items, self.size, self.max_length = num_items, size, max_length
-        self.members = members
         self.items = ItemTower(num_items, size, vector_size, use_ids, use_text)
         with blaming(self, "build its user tower"):
-            towers = [(tower or CausalTransformer)(size // members) for _ in range(members)]
-            self.users = towers[0] if members == 1 else SideBySide(towers)
-            self.tower_kind = type(towers[0])
+            self.users = (tower or CausalTransformer)(size)
         self.bias = nn.Parameter(torch.zeros(num_items + 1))
         # Zeros draw nothing, so that all else starts as it does without. Row 0, of what is not
         # known, stays zero.
@@ -78,8 +66,6 @@ class Ranker(Part):
             self.register_buffer("asks", torch.zeros((), dtype=torch.int64))
         self.gaps = nn.Parameter(torch.zeros(gaps + 1, size)) if gaps else None
 
-    tower_kind: type[UserTower]
-    """The class of its user tower, or of its members' towers."""
     asks: Tensor
     """The kind of feedback asked for, () int64; 0 for none. Only where feedback is told apart."""
 
@@ -97,7 +83,7 @@ class Ranker(Part):
         :returns: (B, L, D): at each position the user vector after that item.
         """
         context = details or {}
-        states: Tensor = self.users(*self._read(history, context)) / self.members
+        states: Tensor = self.users(*self._read(history, context))
         if self.asked is None:
             return states
         kinds = context.get(Key.ASKED, self.asks.expand(history.shape))
@@ -111,7 +97,7 @@ class Ranker(Part):
         for key, table in ((Key.FEEDBACK, self.feedback), (Key.GAP, self.gaps)):
             if table is not None and key in details:
                 read = read + nn.functional.embedding(details[key], table, padding_idx=0)
-        return read * (self.size / self.members) ** 0.5, (history != PADDING).expand(read.shape[:2])
+        return read * self.size**0.5, (history != PADDING).expand(read.shape[:2])
 
     def user_vectors(
         self, history: Tensor, details: Details = None, vectors: Tensor | None = None
@@ -127,22 +113,12 @@ class Ranker(Part):
         last = slice(-self.max_length, None)
         context = details or {}
         read = {key: context[key][:, last] for key in (Key.FEEDBACK, Key.GAP) if key in context}
-        users = self.users.last_only(*self._read(history[:, last], read, vectors)) / self.members
+        users = self.users.last_only(*self._read(history[:, last], read, vectors))
         if self.asked is not None:
             # Not its len, which an export would take for one number for good.
             kinds = self.asks.expand(users.shape[0])
             users = users + nn.functional.embedding(kinds, self.asked, padding_idx=0)
         return users * (history[:, -1:] != PADDING)
-
-    def by_member(self, states: Tensor, items: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Take vectors apart, so that each member's score is that of its state and its item.
-
-        :param states: (..., D), as of :meth:`states`.
-        :param items: (..., D), as of :meth:`item_vectors`.
-        :returns: K pairs of (..., D / K).
-        """
-        parts = (states * self.members).chunk(self.members, -1), items.chunk(self.members, -1)
-        return zip(*parts, strict=True)
 
     def item_vectors(self) -> Tensor:
         """All item vectors, (N + 1, D), row 0 zero."""

@@ -8,7 +8,6 @@ from torch import nn
 
 from lightrec.errors import PluginError
 from lightrec.nn.towers import Block, CausalTransformer, UserTower, rotary_angles, rotate, visible
-from lightrec.ranking.losses import SoftmaxLoss
 from lightrec.ranking.ranker import Ranker
 
 
@@ -53,25 +52,3 @@ def test_a_post_norm_layer_that_adds_nothing_normalises_its_input():
     x, seen = torch.tensor([[[1.0, 3, 1, 3]]]), visible(torch.tensor([[True]]))
     wanted = torch.tensor([-1.0, 1, -1, 1])
     assert torch.allclose(block(x, seen, rotary_angles(1, 4, x.device))[0, 0], wanted, atol=1e-4)
-
-
-def test_members_score_by_their_mean_and_are_trained_as_if_alone():
-    torch.manual_seed(0)
-    ranker, history = Ranker(9, size=8, members=2).eval(), torch.tensor([[0, 3, 4], [1, 2, 5]])
-    for weights in ranker.parameters():
-        nn.init.normal_(weights, std=0.3)
-    alone = [Ranker(9, size=4).eval() for _ in range(2)]
-    parts = zip(alone, ranker.users.towers, ranker.items.ids.chunk(2, 1), strict=True)
-    for one, tower, ids in parts:
-        one.users.load_state_dict(tower.state_dict())
-        one.items.ids.data, one.bias.data = ids.detach().contiguous(), ranker.bias.data
-
-    def loss(one):
-        states, none = one.states(history)[:, -1], torch.zeros(2, 0, dtype=torch.int64)
-        return SoftmaxLoss()(one, states, torch.tensor([5, 9]), lambda rows: none)
-
-    for asked in (loss, lambda one: one.scores(history)):
-        mean = torch.stack([asked(one) for one in alone]).mean(0)
-        assert torch.allclose(asked(ranker), mean, atol=1e-5)
-    with pytest.raises(ValueError, match="8 cannot be divided among 3 members"):
-        Ranker(9, size=8, members=3)

@@ -95,7 +95,7 @@ def student_of(
 
     :raises RecipeError: as :func:`distilled`.
     """
-    kind: Any = ranker.tower_kind
+    kind: Any = type(ranker.users)
     size = ranker.size if size is None else size
     if not 1 <= size <= ranker.size:
         raise RecipeError(

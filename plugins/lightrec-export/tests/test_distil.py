@@ -3,7 +3,6 @@
 import json
 import shutil
 from contextlib import redirect_stdout
-from functools import partial
 from io import StringIO
 
 import numpy as np
@@ -12,16 +11,15 @@ import pytest
 import torch
 from lightrec_export import distil
 from lightrec_export.batch import Lists
-from lightrec_export.distil import distilled, student_of
+from lightrec_export.distil import distilled
 from lightrec_export.export import export, table_of
 from lightrec_export.exported import MANIFEST
 from lightrec_testing import tiny
-from torch.testing import assert_close
 
 from lightrec.__main__ import main
 from lightrec.data.store import TEST, EventStore
 from lightrec.errors import RecipeError
-from lightrec.nn.towers import CausalTransformer, UserTower
+from lightrec.nn.towers import UserTower
 from lightrec.ranking.blend import Blend
 from lightrec.ranking.item_models.base import Evidence, Popularity
 from lightrec.ranking.ranker import Ranker
@@ -126,17 +124,6 @@ def test_an_exported_student_answers_as_it_scores(tiny_run, tmp_path):
     scores[history] = -torch.inf
     assert answer["items"] == [catalog[item - 1] for item in scores.topk(7).indices.tolist()]
     assert answer["scores"] == pytest.approx(scores.topk(7).values.tolist(), abs=1e-4)
-
-
-def test_a_student_of_members_has_one_tower_of_their_kind(tiny_run):
-    run, settings = Run(tiny_run), {"layers": 1, "heads": 2}
-    teacher = Ranker(
-        tiny.ITEMS, size=16, tower=partial(CausalTransformer, **settings), max_length=5, members=2
-    )
-    student = student_of(teacher, run.data, None, None, seed=0)
-    assert isinstance(student.users, CausalTransformer)
-    assert student.size == 16
-    assert_close(student.item_vectors(), teacher.item_vectors())
 
 
 def test_settings_that_do_not_go_together_are_refused(tiny_run, tmp_path):
