@@ -13,26 +13,22 @@ class ItemTower(nn.Module):
     :param size: length D of the vectors given.
     :param vector_size: length of the text vectors V; 0 where there are none.
     :param use_ids: whether every item has a vector of its own.
-    :param use_text: whether text vectors count; without, they are only there for others.
     :raises ValueError: where items have neither ids nor texts.
     """
 
     vectors: Tensor
     """(N + 1, V) float32 text vectors, row 0 zero; a buffer, saved with the weights."""
 
-    def __init__(
-        self, num_items: int, size: int, vector_size: int, use_ids: bool, use_text: bool = True
-    ) -> None:
+    def __init__(self, num_items: int, size: int, vector_size: int, use_ids: bool) -> None:
         super().__init__()
-        use_text = use_text and vector_size > 0
-        if not (use_ids or use_text):
+        if not (use_ids or vector_size):
             raise ValueError(
                 "Items need an id embedding or text vectors: set use_ids to true, or give a text "
-                "encoder and leave use_text true."
+                "encoder."
             )
         self.num_items, self.size = num_items, size
         self.ids = nn.Parameter(torch.randn(num_items + 1, size) * 0.02) if use_ids else None
-        self.project = nn.Linear(vector_size, size, bias=False) if use_text else None
+        self.project = nn.Linear(vector_size, size, bias=False) if vector_size else None
         self.register_buffer("vectors", torch.zeros(num_items + 1, vector_size))
         if self.project is not None and use_ids:
             # Next to an id the text counts for nothing at first.

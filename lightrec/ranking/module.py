@@ -143,8 +143,6 @@ class RankingModule(RankedStage):
         1}}``; null for a CausalTransformer.
     :param max_length: how many of a history's last items are read; as in the data.
     :param use_ids: whether items have id embeddings.
-    :param use_text: whether text vectors count in item vectors; without, they only serve item
-        models, wishes and items without events.
     :param mask_seen: whether items already seen are left out of the loss's negatives; null: where
         the domain says that items do not repeat. In ranking, the domain alone decides.
     :param loss: what training makes small; null for the softmax over all items. For large catalogs
@@ -187,7 +185,6 @@ class RankingModule(RankedStage):
         use_gaps: bool = False,
         forget: float = 0.2,
         feedback_kinds: int = 0,
-        use_text: bool = True,
         continues: str | None = None,
     ) -> None:
         super().__init__(num_items, vector_size)
@@ -202,7 +199,6 @@ class RankingModule(RankedStage):
             use_ids=use_ids,
             feedback_kinds=0 if use_feedback is False else feedback_kinds,
             gaps=GAP_BUCKETS if use_gaps else 0,
-            use_text=use_text,
         )
         self.mask_seen = mask_seen
         self.criterion = SoftmaxLoss() if loss is None else loss

@@ -34,7 +34,6 @@ class Ranker(Part):
     :param use_ids: whether items have id embeddings.
     :param feedback_kinds: kinds of feedback of a history's events that are told apart; 0 for none.
     :param gaps: buckets of the gaps between events that are told apart; 0 for none.
-    :param use_text: whether text vectors count in item vectors.
     :raises PluginError: where the user tower cannot be built.
     """
 
@@ -48,11 +47,10 @@ class Ranker(Part):
         use_ids: bool = True,
         feedback_kinds: int = 0,
         gaps: int = 0,
-        use_text: bool = True,
     ) -> None:
         super().__init__()
         self.num_items, self.size, self.max_length = num_items, size, max_length
-        self.items = ItemTower(num_items, size, vector_size, use_ids, use_text)
+        self.items = ItemTower(num_items, size, vector_size, use_ids)
         with blaming(self, "build its user tower"):
             self.users = (tower or CausalTransformer)(size)
         self.bias = nn.Parameter(torch.zeros(num_items + 1))

@@ -66,7 +66,7 @@ def test_an_earlier_ranker_is_loaded_unless_it_read_words(tmp_path):
     save_file(load_file(weights) | {"items.words": torch.zeros(7, 8)}, weights)
     for more, sentence in (
         ({}, r"items\.words belong to no part of it.* make its stage again"),
-        ({"use_ids": False, "use_text": False}, "Items need an id .* make its stage again"),
+        ({"use_ids": False, "vector_size": 0}, "Items need an id .* make its stage again"),
         ({"tower": tower}, r"A file names the class lightrec_news\.reading\.AdditiveAttention"),
     ):
         config.write_text(json.dumps(noted | more))
