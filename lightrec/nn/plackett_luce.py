@@ -30,14 +30,6 @@ def log_probabilities(logits: Tensor) -> Tensor:
     return logits.clamp_min(_floor(logits)).log_softmax(-1)
 
 
-def expectation(probabilities: Tensor, values: Tensor, shown: Tensor) -> Tensor:
-    """Sum values ``(..., C)`` by their probabilities over the columns that may be shown.
-
-    :returns: ``(...)``; 0 where no column may be shown, since nothing is earned there.
-    """
-    return (probabilities * torch.where(shown, values, 0.0) * shown).sum(-1)
-
-
 def at(values: Tensor, columns: Tensor) -> Tensor:
     """Read values ``(..., C)`` at columns ``(..., K)``; at empty places (-1) at the first one."""
     return values.gather(-1, columns.clamp_min(0))

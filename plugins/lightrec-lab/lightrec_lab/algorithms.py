@@ -9,11 +9,10 @@ from torch import nn
 from torchrl.objectives import DQNLoss, LossModule, SoftUpdate, ValueEstimators
 
 from lightrec.api import FEATURES, Key, LearnedPolicy
-from lightrec.learners.algorithms import IQL, Learner
+from lightrec.learners.algorithms import Learner
 from lightrec.learners.losses import positive
 from lightrec.nn.plackett_luce import PlackettLuce, may_be_shown
 from lightrec.policies.epsilon_greedy import EpsilonSlates
-from lightrec_lab.losses import CandidateSACLoss
 
 
 class ChosenValues(TensorDictModuleBase):
@@ -104,16 +103,3 @@ class SoftQ(DQN):
         positive(temperature=temperature)
         self.temperature = temperature
         return super().make_loss(**settings)
-
-
-class SAC(Learner):
-    """Soft actor-critic over candidates, with two networks of action values."""
-
-    values_single_items = True
-
-    networks = IQL.networks
-
-    def make_loss(self, **settings: Any) -> nn.Module:
-        """Build lightrec's loss."""
-        networks = list(self.others.values())
-        return CandidateSACLoss(self.policy, networks, discount=self.discount, **settings)

@@ -20,6 +20,5 @@ lightrec_replay_learners = gives(
         "dqn": "lightrec_lab.algorithms:DQN",
         "double-dqn": "lightrec_lab.algorithms:DoubleDQN",
         "soft-q": "lightrec_lab.algorithms:SoftQ",
-        "sac": "lightrec_lab.algorithms:SAC",
     }
 )

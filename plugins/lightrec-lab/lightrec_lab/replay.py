@@ -1,4 +1,4 @@
-"""The LightningModule that trains a policy on what was ever played: DQN, soft Q-learning, SAC."""
+"""The LightningModule that trains a policy on what was ever played: DQN, soft Q-learning."""
 
 import logging
 from functools import cached_property
@@ -31,9 +31,9 @@ class ReplayPolicyModule(PlayingStage):
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param loss: ``dqn``, ``double-dqn``, ``soft-q`` or ``sac``, see
-        :mod:`lightrec_lab.algorithms`; or a plugin's, by the hook ``lightrec_replay_learners``, or
-        the import path of a :class:`~lightrec.learners.algorithms.Learner`.
+    :param loss: ``dqn``, ``double-dqn`` or ``soft-q``, see :mod:`lightrec_lab.algorithms`; or a
+        plugin's, by the hook ``lightrec_replay_learners``, or the import path of a
+        :class:`~lightrec.learners.algorithms.Learner`.
     :param sessions: sessions played side by side.
     :param steps: steps of each in an iteration.
     :param n_step: steps that a transition goes over, up to ``steps``; more carry rewards back

@@ -18,9 +18,9 @@ SMALL = {
 
 def test_a_package_adds_a_learner_from_the_replay_buffer(lightrec_plugins):
     lightrec_plugins.add("lab", "from lightrec_lab.hooks import *")
-    hooks = 'lightrec_replay_learners = hookimpl(lambda: {"mine": "lightrec_lab.algorithms:SAC"})'
+    hooks = 'lightrec_replay_learners = hookimpl(lambda: {"mine": "lightrec_lab.algorithms:SoftQ"})'
     lightrec_plugins.add("mine", hooks)
-    assert ReplayPolicyModule(4, 3, loss="mine")._kind is REPLAY["sac"]
+    assert ReplayPolicyModule(4, 3, loss="mine")._kind is REPLAY["soft-q"]
     with pytest.raises(PluginError, match="no 'ppo' among the replay_learners"):
         _ = ReplayPolicyModule(4, 3, loss="ppo")._kind
 
@@ -28,7 +28,7 @@ def test_a_package_adds_a_learner_from_the_replay_buffer(lightrec_plugins):
 @pytest.mark.parametrize("loss", one_a_family(REPLAY, "dqn"))
 def test_every_learner_finds_the_best_arm(bandit, loss):
     _, trainer = fit(
-        one_arm(bandit, iterations=16 if loss == "sac" else 6),
+        one_arm(bandit, iterations=6),
         ReplayPolicyModule,
         2,
         loss=loss,
