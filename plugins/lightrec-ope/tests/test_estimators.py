@@ -37,17 +37,6 @@ def bandit(inputs) -> ope.BanditLog:
     return ope.BanditLog(*(inputs[name] for name in names))
 
 
-def slates(inputs) -> ope.SlateLog:
-    def of(key):
-        return inputs[f"slate_{key}"].view(200, 3, -1).squeeze(2)
-
-    whole = (of(key)[:, 0] for key in ("pscore", "evaluation_policy_pscore"))
-    names = "pscore_cascade", "evaluation_policy_pscore_cascade", "pscore_item_position"
-    names = *names, "evaluation_policy_pscore_item_position", "action"
-    names = *names, "evaluation_policy_action_dist", "q_hat"
-    return ope.SlateLog(of("reward"), *whole, *map(of, names))
-
-
 def trajectories(inputs) -> ope.SequenceLog:
     names = "action", "reward", "evaluation_policy_action_dist", "pscore"
     names = *names, "state_action_value_prediction"
@@ -68,14 +57,6 @@ BANDIT = {
     "dros_lambda1": ope.DR(1, "optimistic"),
     "dros_lambda10": ope.DR(10, "optimistic"),
 }
-SLATES = {
-    "sips": ope.SlateIPS(),
-    "iips": ope.IndependentIPS(),
-    "rips": ope.CascadeIPS(),
-    "snsips": ope.SlateIPS(normalized=True),
-    "snrips": ope.CascadeIPS(normalized=True),
-    "cascade_dr": ope.CascadeDR(),
-}
 TRAJECTORIES = {
     "pdis": ope.PerDecisionIPS(),
     "dr": ope.SequentialDR(),
@@ -89,7 +70,6 @@ TRAJECTORIES = {
     ("make", "estimators", "under", "within"),
     [
         (bandit, BANDIT, "synthetic", 1e-10),
-        (slates, SLATES, "slate", 1e-10),
         # SCOPE-RL adds 1e-10 to the means that it divides by; numpy's recomputation does not.
         (trajectories, TRAJECTORIES, "sequential_scope_rl", 2e-9),
     ],
@@ -282,9 +262,7 @@ def test_wrong_logs_are_refused_in_a_sentence(wrong, says):
         ope.DR()(replace(drawn(10, 0)[0], **wrong))
 
 
-def test_wrong_propensities_of_steps_and_slates_are_refused():
+def test_wrong_propensities_of_steps_are_refused():
     zero = torch.zeros(1, 1)
     with pytest.raises(DataError, match="above 0"):
         ope.SequenceLog(zero.long(), zero, torch.ones(1, 1, 1), zero)
-    with pytest.raises(DataError, match="propensities of the slate"):
-        ope.SlateLog(zero, slate=torch.zeros(1))

@@ -1,7 +1,6 @@
 """Off-policy estimators: what a policy would earn, from a log that another policy made.
 
-A log is put into a :class:`~lightrec_ope.estimators.bandit.BanditLog`,
-:class:`~lightrec_ope.estimators.slates.SlateLog` or
+A log is put into a :class:`~lightrec_ope.estimators.bandit.BanditLog` or a
 :class:`~lightrec_ope.estimators.sequences.SequenceLog`; an estimator called on it gives an
 :class:`~lightrec_ope.estimators.estimate.Estimate`: number, interval, and whether it can be
 believed.
@@ -26,4 +25,3 @@ from lightrec_ope.estimators.sequences import (
     SequentialDR,
     fitted_values,
 )
-from lightrec_ope.estimators.slates import CascadeDR, CascadeIPS, IndependentIPS, SlateIPS, SlateLog

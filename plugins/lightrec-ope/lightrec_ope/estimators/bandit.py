@@ -162,8 +162,8 @@ def judged(policy: Policy, events: TensorDictBase, deterministic: bool = False) 
     shown = events[Key.ACTION]
     if shown.shape[1] != 1:
         raise DataError(
-            f"The log has slates of {shown.shape[1]} items, and this judges single ones: put them "
-            "into a SlateLog."
+            f"The log has slates of {shown.shape[1]} items, and this judges single ones: give "
+            "it a row for each item, as `lightrec estimate` takes them."
         )
     items = torch.arange(1, policy.num_items + 1)
     laws = []

@@ -103,7 +103,7 @@ class Diagnosis:
 class Estimate:
     """The value of a policy as a log tells it.
 
-    :param value: mean reward a round, a slate or a trajectory.
+    :param value: mean reward a round or a trajectory.
     :param low: of the 95 % interval.
     :param high: of it.
     :param verdict: whether it can be believed.
@@ -319,7 +319,7 @@ def needed(log: object, *names: str) -> list[Tensor]:
     return [getattr(log, name) for name in names]
 
 
-def improper(propensity: Tensor | None, of: str = "") -> list[str]:
+def improper(propensity: Tensor | None) -> list[str]:
     """A sentence where propensities are not above 0 and at most 1."""
     if propensity is None:
         return []
@@ -327,7 +327,7 @@ def improper(propensity: Tensor | None, of: str = "") -> list[str]:
     if not wrong:
         return []
     return [
-        f"{wrong} of {propensity.numel()} propensities{of} are not above 0 and at most 1. What was "
+        f"{wrong} of {propensity.numel()} propensities are not above 0 and at most 1. What was "
         "shown had a probability of being shown: leave rounds without one out."
     ]
 
