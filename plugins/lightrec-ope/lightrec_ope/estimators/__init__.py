@@ -19,7 +19,6 @@ from lightrec_ope.estimators.bandit import (
 from lightrec_ope.estimators.estimate import Diagnosis, Estimate, Estimator, Parts, Verdict, slope
 from lightrec_ope.estimators.models import expected_rewards
 from lightrec_ope.estimators.sequences import (
-    Marginalized,
     PerDecisionIPS,
     SequenceLog,
     SequentialDR,

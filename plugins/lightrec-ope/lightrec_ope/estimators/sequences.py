@@ -4,7 +4,6 @@ Names and formulas follow Kiyohara et al. 2023, "SCOPE-RL".
 """
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,7 +32,6 @@ class SequenceLog:
     :param propensity: (N, T) of what was done; None where it is not known.
     :param there: (N, T) bool, which steps were taken; None for all.
     :param discount: γ.
-    :param state: (N, T) int64, numbers of states, from 0, for the marginalised estimator.
     :param expected: (N, T, A) values of actions under the policy that is judged, by a model of
         other users' trajectories, see :func:`fitted_values`.
     :param users: (N,) whose trajectories depend on each other.
@@ -47,7 +45,6 @@ class SequenceLog:
     propensity: Tensor | None = None
     there: Tensor | None = None
     discount: float = 1.0
-    state: Tensor | None = None
     expected: Tensor | None = None
     users: Tensor | None = None
     behavior: Tensor | None = None
@@ -95,13 +92,9 @@ class PerDecisionIPS(Estimator[SequenceLog]):
     def __init__(self, normalized: bool = False) -> None:
         self.normalized = normalized
 
-    def weights(self, log: SequenceLog) -> Tensor:
-        """Factors of the steps' rewards, (N, T)."""
-        return log.ratios.cumprod(1)
-
     def parts(self, log: SequenceLog) -> Parts:
         """The weighted sum over a trajectory's steps."""
-        weights, reward = self.weights(log), log.discounted
+        weights, reward = log.ratios.cumprod(1), log.discounted
         values = averaged(weights, reward, self.normalized).sum(1)
         return Parts(values, weights[:, -1], reward.abs().sum(1), log.uncovered)
 
@@ -111,47 +104,10 @@ class SequentialDR(PerDecisionIPS):
 
     def parts(self, log: SequenceLog) -> Parts:
         """Doubly robust terms, discounted and summed over steps."""
-        weights, reward = self.weights(log), log.discounted
+        weights, reward = log.ratios.cumprod(1), log.discounted
         expected = needed(log, "expected")[0].double() * log.counts[:, :, None]
         terms = weights, reward, log.action, log.target, expected, self.normalized
         return Parts(doubly_robust(*terms), weights[:, -1], reward.abs().sum(1), log.uncovered)
-
-
-class Marginalized(PerDecisionIPS):
-    """Weights of states, and not of the paths that lead to them (Xie et al. 2019).
-
-    A step's weight is how much likelier its state is under the policy that is judged, as the
-    weighted log says, times the ratio of the step itself. Its variance does not grow by powers of
-    the length. The end of a session counts as a state, too.
-
-    :param normalized: whether ratios are divided by their mean in each state at each step (Yin and
-        Wang 2020), which is calmer by far where every state is seen often, and biased towards the
-        log where it is not.
-    """
-
-    rests_on: ClassVar[str] = "it takes the numbered states for all that counts"
-
-    def weights(self, log: SequenceLog) -> Tensor:
-        """The weights of states times those of steps, (N, T)."""
-        (state,), ratios, taken = needed(log, "state"), log.ratios, log.taken
-        count, weights = int(state.max()) + 1, []
-        carried = torch.ones(len(state), dtype=torch.float64)
-
-        def means(values: Tensor, where: Tensor) -> Tensor:
-            """Average values (N,) over the trajectories in each state, (S,)."""
-            sums = torch.zeros(count, dtype=torch.float64).index_add_(0, where, values)
-            return sums / torch.bincount(where, minlength=count).clamp(min=1)
-
-        for step in range(state.shape[1]):
-            here, now, ratio = taken[:, step], state[:, step], ratios[:, step]
-            if self.normalized:
-                ratio = ratio / means(ratio[here], now[here]).clamp(min=1e-300)[now]
-            else:
-                # A law of states, that of having ended among them: weights must average to 1.
-                carried = carried / carried.mean().clamp(min=1e-300)
-            carried = (means(carried[here], now[here])[now] * ratio).where(here, carried)
-            weights.append(carried)
-        return torch.stack(weights, 1)
 
 
 def fitted_values(
