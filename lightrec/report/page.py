@@ -72,7 +72,7 @@ FORECASTS = 20
 
 def write(
     run: Run, folder: Path, metrics: Metrics, findings: Sequence[Findings], stages: Sequence[str]
-) -> list[Section]:
+) -> None:
     """Write ``report.html``, its picture, ``summary.txt``, metrics and receipt into a folder.
 
     There is no picture where no evaluator has a chart for it.
@@ -80,7 +80,6 @@ def write(
     :param metrics: those of all stages and evaluators.
     :param findings: what the evaluators found, in their order.
     :param stages: the stages whose settings are quoted.
-    :returns: the sections of the page.
     """
     earlier = "policy" in run.about.get("elsewhere", {})
     chosen = favoured_by(run) if earlier else favoured(metrics, "policy" in stages)
@@ -118,7 +117,6 @@ def write(
     opening += [("", sentence) for each in findings for sentence in each.verdict]
     page = page_of(run, sections, opening, headline, stages)
     (folder / "report.html").write_text(page, encoding="utf-8")
-    return sections
 
 
 def rates(store: EventStore) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from torch.utils.tensorboard import SummaryWriter
 
 from lightrec import plugins
 from lightrec.blame import blaming, provider
@@ -18,7 +17,6 @@ from lightrec.errors import LightrecError, PluginError, RunError
 from lightrec.evaluation import held_out
 from lightrec.evaluation.base import Evaluator, Findings, Section
 from lightrec.evaluation.held_out import HeldOutLog
-from lightrec.report import charts
 from lightrec.report import page as report
 from lightrec.report.summary import WIDTH
 from lightrec.run import Run
@@ -141,12 +139,7 @@ def evaluate(stage: Stage, evaluators: list[Evaluator], seed: int = 0) -> None:
         stage.logs, settings, {k: v for k, v in metrics.items() if HEADLINE.fullmatch(k)}
     )
     with stage.output(seed) as folder:
-        sections = report.write(run, folder, metrics, findings, stage.inputs)
-    with SummaryWriter(str(stage.logs), filename_suffix=".report") as writer:
-        for section in sections:
-            writer.add_text(f"report/{section.title}", section.markdown())
-            if section.charts:
-                writer.add_figure(f"report/{section.title}", charts.draw(section.charts))
+        report.write(run, folder, metrics, findings, stage.inputs)
     early.unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""A learned reward in words: beside the user model, in TensorBoard and in the report.
+"""A learned reward in words: beside the user model and in the report.
 
 Three views: a reward that is linear in named features, fitted to the same choices; the parts of the
 model's own reward; and the catalog's items of highest and lowest reward.
@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from captum.attr import IntegratedGradients
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
 from lightrec.api import PADDING, AfterTraining, Column, Key, Run, StageData, StageModule, UserModel
 from lightrec.data.files import EXPLAINED
@@ -63,19 +62,10 @@ class LearnedReward(AfterTraining):
     def add(
         self, module: StageModule, data: StageData, folder: Path, logs: Path
     ) -> Mapping[str, float]:
-        """Explain it, in TensorBoard, too; gives ``linear/log_likelihood``."""
+        """Explain it; gives ``linear/log_likelihood``."""
         if not (isinstance(module, ChoiceModule) and isinstance(data, ChoiceData)):
             return {}
-        metrics = explain(UserModel.load(folder), module.learner, data, folder)
-        explained = _read(folder)
-        with SummaryWriter(str(logs), filename_suffix=".reward") as writer:
-            if drawn := _charts(explained):
-                from lightrec.report import charts  # Matplotlib, which other stages do without
-
-                writer.add_figure("reward", charts.draw(drawn), close=False)
-            for table in tables(explained):
-                writer.add_text(f"reward/{table.head[0]}", table.markdown())
-        return metrics
+        return explain(UserModel.load(folder), module.learner, data, folder)
 
 
 class LearnedRewardSection(Evaluator):
