@@ -11,8 +11,6 @@ Cells = Mapping[str, dict]
 Derived = dict[str, dict[str, float | str]]
 PART = re.compile(r"^test/(\w+)/ndcg@10$")
 REACHED = "cpu_seconds_to_.090"
-LIMITS = {"ppo": 500_000, "dqn": 200_000}
-"""Steps of CartPole within which a learner should reach a mean of 475."""
 
 
 def best_part(cells: Cells) -> Derived:
@@ -186,20 +184,6 @@ def times_obp(cells: Cells) -> Derived:
     return {"ratios": {n: peer[f"{n}/seconds"] / own[f"{n}/seconds"] for n in names}}
 
 
-def pole(cells: Cells) -> Derived:
-    """Whether a learner balanced the pole within its steps."""
-    return {
-        key: {
-            "reached": "yes"
-            if own["return"] >= 475
-            and own["train/environment_steps"] <= LIMITS[key.partition("/")[0]]
-            else "no"
-        }
-        for key, cell in cells.items()
-        for own in [cell["metrics"]]
-    }
-
-
 def goal_ahead(cells: Cells) -> Derived:
     """How far learning all kinds of events is ahead of one kind, over users and refits."""
     import torch
@@ -259,7 +243,6 @@ DERIVED: dict[str, Callable[[Cells], Derived]] = {
     "offline": of_the_log,
     "policies": times_gumbel,
     "policies_asked": shares,
-    "policies_cart_pole": pole,
     "policies_draws": of_finished_draws,
     "policies_worlds": shares,
     "ranking": times_lightrec,

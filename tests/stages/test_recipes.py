@@ -25,7 +25,7 @@ START, END = date(2023, 1, 1), date(2024, 3, 1)
 """A year before the tiny log begins, and after its end."""
 SETS = plugins.discover().parts[plugins.RECIPES]
 LOADED = {name: recipes.load(name) for name in SETS}
-PLAYED = ("gym", "lab", "worlds")
+PLAYED = ("lab", "worlds")
 ALONE = (*PLAYED, "language-generator")
 """Sets that stand by themselves, or read a language model, which runs in a tutorial's test."""
 RUNS = [

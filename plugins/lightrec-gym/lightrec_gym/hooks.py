@@ -1,10 +1,3 @@
-"""What this package adds to lightrec."""
-
-from pathlib import Path
-
-from lightrec.api import gives
+"""What this package adds to lightrec: nothing by name; `lightrec_gym.environments` is imported."""
 
 LIGHTREC_API = 2
-
-lightrec_simulators = gives({"DiscreteGymnasium": "lightrec_gym.games:DiscreteGymnasium"})
-lightrec_recipes = gives([Path(__file__).parent / "recipes"])
