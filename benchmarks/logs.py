@@ -6,8 +6,10 @@ A cell names what it needs under ``files``: ``films`` writes ``films.csv`` and `
 
 import ast
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from pydoc_data.topics import topics
 
 import numpy as np
 import polars as pl
@@ -239,6 +241,39 @@ def five(
     pl.DataFrame(log).write_csv(to / "five.csv")
 
 
+def words() -> np.ndarray:
+    """English words: those of Python's own help."""
+    return np.unique(re.findall(r"\b[a-z]{3,}\b", " ".join(topics.values())))
+
+
+def texts(
+    data: Path | None, to: Path, seed: int, users: int = 60_000, items: int = 200_000
+) -> None:
+    """A million generated events, two of three in one of a user's three of 400 themes, which the
+    titles of 8 to 20 words tell.
+    """
+    generator, themes, events, common = np.random.default_rng(seed), 400, 1_000_000, words()
+    generator.shuffle(common)
+    theme = np.arange(items) % themes
+    known = generator.choice(common, (themes, 20))
+    told = known[theme[:, None], generator.integers(0, 20, (items, 20))]
+    said = common[generator.choice(len(common), (items, 20), p=popular(len(common), 5, 1))]
+    mixed, lengths = generator.random((items, 20)) < 0.4, generator.integers(8, 21, items)
+    rows = zip(np.where(mixed, told, said).tolist(), lengths.tolist(), strict=True)
+    titles = [" ".join(row[:length]) for row, length in rows]
+    pl.DataFrame({"item": np.arange(items), "title": titles}).write_csv(to / "texts_items.csv")
+    user = generator.choice(users, events, p=popular(users, 5_000, 1))
+    own = generator.integers(0, themes, (users, 3))[user, generator.integers(0, 3, events)]
+    rank = generator.choice(items // themes, events, p=popular(items // themes, 5, 1))
+    chosen = generator.choice(items, events, p=popular(items))
+    log = {
+        "user": user,
+        "item": np.where(generator.random(events) < 2 / 3, own + themes * rank, chosen),
+        "time": 1_700_000_000 + generator.integers(0, 30_000_000, events),
+    }
+    pl.DataFrame(log).write_csv(to / "texts.csv")
+
+
 def ten(data: Path | None, to: Path, seed: int, events: int = 10_000_000) -> None:
     """Ten million generated events of three kinds, in the order of time, CSV and Parquet."""
     users, items = 200_000, 100_000
@@ -316,11 +351,12 @@ WRITERS: dict[str, Callable[[Path, Path, int], None]] = {
         chain,
         five,
         ten,
+        texts,
         split,
         beauty_split,
     )
 } | {"demonstrations": demonstrations}
 SHARED = ("beauty", "ml-100k", "food", "lastfm")
 """Logs of which some users may be drawn."""
-GENERATED = {"sittings", "chain", "five", "ten", "split", "demonstrations"}
+GENERATED = {"sittings", "chain", "five", "ten", "texts", "split", "demonstrations"}
 """Those that need no folder of public data sets."""

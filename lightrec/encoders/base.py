@@ -6,14 +6,20 @@ fine-tuned says how values become tokens and tokens vectors; to encode follows f
 
 import contextlib
 import hashlib
+import mmap
+import shutil
+import tempfile
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,6 +29,7 @@ from tqdm.auto import tqdm
 
 from lightrec.blame import blaming, provider
 from lightrec.data.files import cache_folder, save_tensors
+from lightrec.data.share import present_share
 from lightrec.encoders.hub import DIGEST
 from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Column
@@ -31,9 +38,18 @@ ENCODER = "encoder.json"
 """In the ranker's folder: what the text encoder notes of itself."""
 SHOWN = 60
 """Characters of a value that a message shows."""
-SHARD = 1024
-"""Values encoded before their vectors go to disk: what a killed run may lose."""
+SHARD = (256, 65_536)
+"""Values whose vectors go to disk as one file: at first, and at most."""
+SECONDS = 20.0
+"""How long it is to take to encode them: about what a killed run may lose."""
+PATIENCE = 300.0
+"""Seconds without a new file of other processes after which their share is encoded here."""
+BLOCK = 1 << 27
+"""Bytes of vectors held at once where a whole catalog is encoded."""
+MAPPED = 1 << 28
+"""Bytes from which on a catalog's vectors are in a memory-mapped file."""
 _ON_DISK = ContextVar("on_disk", default=True)
+_NAME = f"S{DIGEST}"
 _hash = partial(hashlib.blake2b, digest_size=DIGEST)
 
 
@@ -195,12 +211,62 @@ def item_vectors(encoder: Encoder, catalog: pl.DataFrame, encode_empty: bool = F
             f"catalog has {', '.join(catalog.columns)}: prepare the log with items that have it, "
             "or take another encoder."
         )
-    rows = catalog.select(names).to_dicts()
-    values = rows if encoder.columns else [row[names[0]] for row in rows]
     texts = catalog.schema[names[0]] == pl.String and encoder.reads_words
     empty = "" if encode_empty and texts else None
-    values = [empty if value is None or value == "" else value for value in values]
-    return pad(encoded(encoder, values, catalog[Column.ITEM].to_list()), (0, 0, 1, 0))
+
+    def block(rows: slice) -> Tensor:
+        # Row 0 of the table is padding, and row 1 is the first item.
+        part = catalog[max(rows.start - 1, 0) : rows.stop - 1]
+        found = part.select(names).to_dicts()
+        values = found if encoder.columns else [row[names[0]] for row in found]
+        values = [empty if value is None or value == "" else value for value in values]
+        vectors = encoded(encoder, values, part[Column.ITEM].to_list())
+        return vectors if rows.start else pad(vectors, (0, 0, 1, 0))
+
+    return in_blocks(catalog.height + 1, encoder.size, block)
+
+
+def in_blocks(rows: int, size: int, vectors_of: Callable[[slice], Tensor]) -> Tensor:
+    """Make a table of vectors block by block, in a memory-mapped file where it is large.
+
+    The file has no name, lies where the cache is, and goes with the tensor. Where the disk lacks
+    room, the table is in memory.
+
+    :param vectors_of: gives the vectors of some rows, (n, ``size``) float32 on the CPU.
+    :returns: (``rows``, ``size``) float32.
+    """
+    step, whole = max(1, BLOCK // (4 * max(size, 1))), 4 * rows * size
+    if rows <= step:
+        return vectors_of(slice(0, rows))
+    blocks = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
+    with contextlib.ExitStack() as closing:
+        silent = present_share().rank > 0
+        bar = closing.enter_context(
+            tqdm(total=rows, desc="All texts", unit=" texts", disable=silent)
+        )
+        if whole < MAPPED or (file := _unnamed(2 * whole)) is None:
+            table = torch.empty(rows, size)
+            for block in blocks:
+                table[block] = vectors_of(block)
+                bar.update(block.stop - block.start)
+            return table
+        closing.enter_context(file)
+        for block in blocks:
+            file.write(vectors_of(block).contiguous().numpy().data)
+            bar.update(block.stop - block.start)
+        file.flush()
+        mapped = mmap.mmap(file.fileno(), whole)
+        return torch.frombuffer(mapped, dtype=torch.float32).view(rows, size)
+
+
+def _unnamed(needed: int) -> Any | None:
+    """A file without a name in the folder of the cache; None where there is no room."""
+    folder = cache_folder()
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(folder).free >= needed:
+            return tempfile.TemporaryFile(dir=folder)
+    return None
 
 
 def unit_vectors(vectors: Tensor) -> Tensor:
@@ -238,44 +304,107 @@ def through_cache(
     """
     # By hash: a list of numbers is a value too, and cannot be a key itself.
     texts = (value if isinstance(value, str) else repr(value) for value in values)
-    hashes = [_hash(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
-    different = dict(zip(hashes, values, strict=True))
-    folder, stored = None, dict[bytes, Tensor]()
+    hashes = b"".join(_hash(text.encode("utf-8", "surrogatepass")).digest() for text in texts)
+    names = np.frombuffer(hashes, _NAME)
+    names, first, place = np.unique(names, return_index=True, return_inverse=True)
+    vectors = Vectors(names, first, torch.zeros(len(values), size), np.ones(len(names), bool))
+    share, folder = present_share(), None
     if fingerprint is not None and _ON_DISK.get():
         folder = cache_folder() / "vectors" / fingerprint
-        stored = _read_vectors(folder, different.keys())
+        vectors.read(folder)
     # By length, so that a batch holds little padding; characters stand in for tokens.
-    missing = [key for key in different if key not in stored]
-    missing.sort(key=lambda key: len(str(different[key])))
-    with tqdm(total=len(missing), desc="Encoding texts", disable=len(missing) < 2000) as bar:
-        for start in range(0, len(missing), SHARD):
-            shard = missing[start : start + SHARD]
-            vectors = dict(zip(shard, compute([different[key] for key in shard]), strict=True))
-            stored |= vectors
-            bar.update(len(shard))
-            if folder is not None:
-                names = b"".join(vectors)
-                keys = torch.frombuffer(bytearray(names), dtype=torch.uint8).view(-1, DIGEST)
-                tensors = {"keys": keys, "vectors": torch.stack([*vectors.values()])}
-                to_cache(tensors, folder / f"{_hash(names).hexdigest()}.safetensors")
-    return torch.stack([stored[key] for key in hashes]) if hashes else torch.zeros(0, size)
+    lengths = np.array([len(str(values[row])) for row in first[vectors.missing]], np.int64)
+    missing = np.flatnonzero(vectors.missing)[np.argsort(lengths, kind="stable")]
+    if folder is None or len(missing) < share.world * SHARD[0]:
+        vectors.fill(values, missing, compute, folder)
+    else:
+        vectors.fill(values, missing[share.rows], compute, folder)
+        vectors.wait(folder)
+        # What others have not left, since they were ended or cannot write here.
+        vectors.fill(values, missing[vectors.missing[missing]], compute, folder)
+    again = np.flatnonzero(first[place] != np.arange(len(values)))
+    vectors.table[again] = vectors.table[first[place[again]]]
+    return vectors.table
 
 
-def _read_vectors(folder: Path, keys: Set[bytes]) -> dict[bytes, Tensor]:
-    """Read the vectors of one model that are on disk, of those with some hashes.
+@dataclass
+class Vectors:
+    """Vectors of N values, of which M are different, while they are read and made.
 
-    Its folder holds shards, each written under a temporary name and renamed, so that a killed
-    process leaves whole shards only. One that cannot be read or written is an empty cache.
+    :param names: (M,) sorted hashes of the different values.
+    :param rows: (M,) int64, the row of each.
+    :param table: (N, V) float32.
+    :param missing: (M,) bool, those that are not in the table yet.
     """
-    vectors: dict[bytes, Tensor] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        # It may be written by something else, or the disk is broken: then texts are encoded again.
-        with contextlib.suppress(OSError, SafetensorError), safe_open(path, "pt") as shard:
-            names = map(np.ndarray.tobytes, shard.get_tensor("keys").numpy())
-            vectors |= {
-                n: v for n, v in zip(names, shard.get_tensor("vectors"), strict=True) if n in keys
-            }
-    return vectors
+
+    names: npt.NDArray[np.bytes_]
+    rows: npt.NDArray[np.int64]
+    table: Tensor
+    missing: npt.NDArray[np.bool_]
+    looked_at: set[Path] = field(default_factory=set)
+
+    def read(self, folder: Path) -> None:
+        """Read what is on disk of one model, and was not looked at before.
+
+        Its folder holds files, each written under a temporary name and renamed, so that a killed
+        process leaves whole ones only. One that cannot be read or written is an empty cache.
+        """
+        for path in sorted({*folder.glob("*.safetensors")} - self.looked_at):
+            if not self.missing.any():
+                return
+            self.looked_at.add(path)
+            # It may be written by something else, or the disk is broken: then texts are encoded
+            # again.
+            with contextlib.suppress(OSError, SafetensorError), safe_open(path, "pt") as shard:
+                keys = shard.get_tensor("keys").numpy().reshape(-1).view(_NAME)
+                place = np.searchsorted(self.names, keys).clip(max=len(self.names) - 1)
+                mine = np.flatnonzero((self.names[place] == keys) & self.missing[place])
+                if len(mine):
+                    # Mapped: only the rows that are taken are read.
+                    self.table[self.rows[place[mine]]] = shard.get_tensor("vectors")[mine]
+                    self.missing[place[mine]] = False
+
+    def fill(
+        self,
+        values: Sequence[Any],
+        wanted: npt.NDArray[np.int64],
+        compute: Callable[[Sequence[Any]], Tensor],
+        folder: Path | None,
+    ) -> None:
+        """Encode values, and write what :data:`SECONDS` have made into the folder.
+
+        :param wanted: numbers of the values among the different ones, in the order to take.
+        """
+        (step, most), start = SHARD, 0
+        silent = len(wanted) < 2000 or present_share().rank > 0
+        with tqdm(
+            total=len(wanted), desc="Encoding texts", unit=" texts", disable=silent, leave=False
+        ) as bar:
+            while start < len(wanted):
+                began, some = time.monotonic(), wanted[start : start + step]
+                made = compute([values[row] for row in self.rows[some]])
+                self.table.index_copy_(0, torch.from_numpy(self.rows[some]), made)
+                self.missing[some] = False
+                start += len(some)
+                bar.update(len(some))
+                if folder is not None:
+                    names = self.names[some].tobytes()
+                    keys = torch.frombuffer(bytearray(names), dtype=torch.uint8).view(-1, DIGEST)
+                    path = folder / f"{_hash(names).hexdigest()}.safetensors"
+                    to_cache({"keys": keys, "vectors": made}, path)
+                    self.looked_at.add(path)
+                faster = SECONDS / max(time.monotonic() - began, 1e-3)
+                # In 64s, which whole batches mostly fill.
+                step = min(max(int(step * min(faster, 4)) // 64 * 64, 64), most)
+
+    def wait(self, folder: Path) -> None:
+        """Read what other processes encode, until all is there, or nothing more comes."""
+        since, left = time.monotonic(), self.missing.sum()
+        while left and time.monotonic() - since < PATIENCE:
+            time.sleep(0.1)
+            self.read(folder)
+            if self.missing.sum() < left:
+                since, left = time.monotonic(), self.missing.sum()
 
 
 def to_cache(tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -75,7 +75,7 @@ def test_what_was_encoded_is_not_encoded_again(encoder, cache, monkeypatch):
 
 
 def test_a_killed_run_keeps_whole_shards(encoder, monkeypatch):
-    monkeypatch.setattr(base, "SHARD", 2)
+    monkeypatch.setattr(base, "SHARD", (2, 2))
     own = encoder(batch_size=2)
     calls = []
     whole = TextEncoder.tokenize

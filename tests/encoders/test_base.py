@@ -1,0 +1,106 @@
+"""What was encoded is kept on disk, shared by processes, and never encoded twice."""
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightrec.encoders import base
+from tests.processes import apart, free_port
+
+TEXTS = [f"text {number}" for number in range(40)]
+
+
+def truth(values):
+    return torch.tensor([[*map(float, names(value)[:3])] for value in values]).view(-1, 3)
+
+
+def names(value):
+    return base._hash(value.encode()).digest()
+
+
+def earlier(folder, values):
+    """Write a file as earlier releases did."""
+    keys = torch.tensor([[*names(value)] for value in values], dtype=torch.uint8)
+    base.to_cache({"keys": keys, "vectors": truth(values)}, folder / f"{len(values)}.safetensors")
+    return folder / f"{len(values)}.safetensors"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(max_size=2), max_size=30), st.integers(1, 4), st.integers(0, 20), st.data())
+def test_each_value_is_encoded_once_whatever_lies_on_disk(values, shard, stop, data):
+    asked = []
+
+    def compute(some):
+        if len(asked) >= stop:
+            raise KeyboardInterrupt
+        asked.extend(some)
+        return truth(some)
+
+    with tempfile.TemporaryDirectory() as cache, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIGHTREC_CACHE", cache)
+        patch.setattr(base, "SHARD", (shard, shard))
+        known = st.lists(st.sampled_from(values or [""]), min_size=1)
+        for some in data.draw(st.lists(known, max_size=2)):
+            path = earlier(Path(cache) / "vectors" / "model", some)
+            if data.draw(st.booleans()):  # damaged
+                size = path.stat().st_size
+                path.write_bytes(path.read_bytes()[: data.draw(st.integers(0, size - 1))])
+        with suppress(KeyboardInterrupt):
+            base.through_cache("model", 3, values, compute)
+        stop = 1000
+        assert torch.equal(base.through_cache("model", 3, values, compute), truth(values))
+    assert len(asked) == len({*asked})
+
+
+def encode_together(rank, port, cache):
+    os.environ["LIGHTREC_CACHE"], asked = cache, []
+    base.SHARD = (4, 4)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
+    )
+
+    def compute(some):
+        asked.extend(some)
+        return truth(some)
+
+    return base.through_cache("model", 3, [*TEXTS, *TEXTS[:3]], compute).tolist(), asked
+
+
+def test_processes_share_what_is_to_be_encoded(tmp_path):
+    port = free_port()
+    (first, mine), (second, others) = apart(
+        encode_together, *((rank, port, str(tmp_path)) for rank in range(2))
+    )
+    assert first == second == truth([*TEXTS, *TEXTS[:3]]).tolist()
+    assert sorted(mine + others) == sorted(TEXTS)
+    assert len(mine) == len(others)
+
+
+def test_vectors_of_a_large_catalog_are_in_a_file(tmp_path, monkeypatch):
+    class Plain(base.Encoder):
+        size, fingerprint = 3, "model"
+
+        def encode(self, values):
+            return truth(values)
+
+    monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path))
+    catalog = pl.DataFrame({"item": TEXTS, "text": [*TEXTS[:-2], "", None]})
+    whole = base.item_vectors(Plain(), catalog)
+    monkeypatch.setattr(base, "BLOCK", 7 * 12)
+    assert torch.equal(base.item_vectors(Plain(), catalog), whole)
+    monkeypatch.setattr(base, "MAPPED", 1)
+    mapped = base.item_vectors(Plain(), catalog)
+    assert torch.equal(mapped, whole)
+    assert torch.equal(mapped[1:-2], truth(TEXTS[:-2]))
+    assert not mapped[[0, -2, -1]].any()
+    mapped += 1  # It may be written to, as any tensor.
+    # Without room on the disk it is in memory.
+    monkeypatch.setattr(base, "_unnamed", lambda _: None)
+    assert torch.equal(base.item_vectors(Plain(), catalog), whole)
