@@ -155,11 +155,14 @@ class TrainableEncoder(Encoder, nn.Module):
         return torch.cat(parts)
 
 
-def encoded(encoder: Encoder, values: Sequence[Any], items: Sequence[str]) -> Tensor:
+def encoded(
+    encoder: Encoder, values: Sequence[Any], items: Sequence[str], asked: bool = False
+) -> Tensor:
     """Encode values of items, and see that the vectors are what they must be.
 
     :param values: None for those that are missing.
     :param items: of each value, the id of an item that has it.
+    :param asked: whether they are what people ask for, and no item's.
     :returns: ``(len(values), encoder.size)`` float32 on the CPU; zeros for missing values.
     :raises PluginError: where the encoder fails, or gives something else.
     """
@@ -168,13 +171,14 @@ def encoded(encoder: Encoder, values: Sequence[Any], items: Sequence[str]) -> Te
         table = torch.zeros(len(values), encoder.size)
         if rows:
             present = [values[row] for row in rows], [items[row] for row in rows]
-            table[rows] = encoded(encoder, *present)
+            table[rows] = encoded(encoder, *present, asked)
         return table
     name = provider(encoder)
 
     def checked(some: Sequence[Any]) -> Tensor:
         with blaming(encoder, f"encode {len(some)} texts"):
-            expected, vectors = (len(some), encoder.size), encoder.encode(some)
+            encode = encoder.encode_queries if asked else encoder.encode
+            expected, vectors = (len(some), encoder.size), encode(some)
         if not isinstance(vectors, Tensor) or vectors.shape != expected:
             what = tuple(vectors.shape) if isinstance(vectors, Tensor) else type(vectors).__name__
             raise PluginError(
@@ -191,7 +195,7 @@ def encoded(encoder: Encoder, values: Sequence[Any], items: Sequence[str]) -> Te
             )
         return vectors.to("cpu", torch.float32)
 
-    if encoder.fingerprint is None or isinstance(encoder, TrainableEncoder):
+    if asked or encoder.fingerprint is None or isinstance(encoder, TrainableEncoder):
         return checked(values)
     return through_cache(encoder.fingerprint, encoder.size, values, checked)
 

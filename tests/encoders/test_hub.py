@@ -8,6 +8,7 @@ import torch
 
 from lightrec.encoders import hub as module
 from lightrec.encoders.hub import MULTILINGUAL, Card, advice, read_card
+from lightrec.encoders.layers import Layers
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError
 
@@ -87,6 +88,8 @@ def test_pooling_prompt_and_length_are_the_models_own(make, pool, how, side):
     other = TextEncoder(str(folder), device="cpu", cache=False, pooling="cls", prompt="")
     assert torch.allclose(other.encode(TEXTS), pooled(other, TEXTS, "cls"), atol=1e-5)
     assert "[CLS] tea [SEP]" in other.tokenizer.decode(other.tokenize(TEXTS)["input_ids"][1])
+    asked = TextEncoder(str(folder), device="cpu", prompt="song: ").encode(TEXTS)
+    assert torch.equal(TextEncoder(str(folder), device="cpu").encode_queries(TEXTS), asked)
     marks = {TextEncoder(str(folder), device="cpu", **s).fingerprint for s in ({}, {"prompt": ""})}
     assert len(marks) == 2
 
@@ -101,6 +104,20 @@ def test_e5_says_its_prefix_in_its_card_alone(make):
     assert not Card().reads("en")
     assert Card(languages=("zh-CN", "English")).reads("en")
     assert not Card(languages=("en",)).reads("de")
+
+
+def test_a_prompt_may_be_left_out_of_the_mean(make):
+    folder = make(
+        {"pooling_mode_mean_tokens": True, "include_prompt": False},
+        config_sentence_transformers={"prompts": {"document": "red lamp: "}},
+    )
+    own = TextEncoder(str(folder), device="cpu", cache=False)
+    with torch.no_grad():
+        states = own.load_weights()(own.tokenize(["tea"])["input_ids"]).last_hidden_state
+    mean = states[0, 4:].mean(0)  # after [CLS], red, lamp and what is no word
+    assert torch.allclose(own.encode(["tea"])[0], mean / mean.norm(), atol=1e-5)
+    part = Layers(own, ["tea", "a red lamp"], "layers", 1).eval()
+    assert torch.allclose(part(torch.tensor([1]))[0], mean / mean.norm(), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ class Wishes:
     def _encoded(self, texts: Sequence[str]) -> Tensor:
         if self.encoder is None:
             return torch.zeros(len(texts), self._units.shape[1])
-        return encoded(self.encoder, texts, texts)
+        return encoded(self.encoder, texts, texts, asked=True)
 
     def _lift(self, word: str) -> Tensor:
         """How much likelier an item's words are a word than any item's: (N + 1,) float32."""
