@@ -1,5 +1,8 @@
 """Language models of many makes: read, cut, trained for a step, saved, and read again."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
@@ -61,3 +64,11 @@ def test_a_model_is_trained_for_a_step_saved_and_loaded(kind, tune, tmp_path):
     library = SentenceTransformer(str(folder), device="cpu")
     expected = library.encode([text for text in TEXTS if text], convert_to_tensor=True)
     torch.testing.assert_close(expected, after[[bool(text) for text in TEXTS]], atol=1e-5, rtol=0)
+
+
+def test_the_documentation_names_them():
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "language-model.md"
+    rows = re.findall(r"^\| ([^|]+) \| yes \|", page.read_text(), re.MULTILINE)
+    named = re.sub(r"\(.*?\)", "", ", ".join(rows)).split(", ")
+    plain = {re.sub(r"\W", "", name).lower() for name in named}
+    assert plain == {kind.lower().removesuffix("text") for kind in KINDS}
