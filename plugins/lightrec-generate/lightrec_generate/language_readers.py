@@ -46,7 +46,7 @@ class Decoder(nn.Module):
             )
         from peft import LoraConfig, inject_adapter_in_model
 
-        self.base, self.tokenizer = _decoder(model)
+        self.base, self.tokenizer = decoder_of(model)
         self.base.requires_grad_(False)
         config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=target_modules)
         inject_adapter_in_model(config, self.base)
@@ -80,7 +80,7 @@ class Decoder(nn.Module):
         self.register_load_state_dict_post_hook(excuse)
 
 
-def _decoder(name: str) -> tuple[Any, Any]:
+def decoder_of(name: str) -> tuple[Any, Any]:
     """Load a causal language model in float32, and its tokenizer.
 
     :raises FetchError: where it cannot be had.
