@@ -6,7 +6,7 @@ subclass's affair; what a policy is paid for their answers is a reward's.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import polars as pl
 import torch
@@ -51,9 +51,6 @@ class Simulator(SessionEnv):
         With offers, and where ``changes_mask`` is True, the state then has the key ``seen`` (B,
         ``max_steps`` · K) int64, what was shown, then 0.
     :param offer_size: how many candidates a step offers, see :meth:`offer`; None for a mask.
-    :param position_bias: K numbers, by how much each place adds to the logit of the item shown
-        there, for simulators that call :meth:`biased`; minus infinity for a place at which nobody
-        looks; None: all alike.
     :param reward: what policies are paid; None pays as :meth:`pay` says.
     :param expected: whether a step pays the mean over all outcomes, which is less noise to learn
         from than the outcome that was drawn, where answers come with their law.
@@ -83,7 +80,6 @@ class Simulator(SessionEnv):
         candidates: Tensor | None = None,
         repeats: bool = False,
         offer_size: int | None = None,
-        position_bias: Sequence[float] | None = None,
         reward: Pay | None = None,
         expected: bool = False,
         device: torch.device | str = "cpu",
@@ -110,16 +106,6 @@ class Simulator(SessionEnv):
         self.repeats = repeats
         self.offer_size = offer_size
         self.reward, self.expected = reward, expected
-        self.position_bias: Tensor | None = None
-        if position_bias is not None:
-            bias = torch.tensor(position_bias, dtype=torch.float32, device=self.device)
-            if bias.shape != (slate_size,) or not (bias < torch.inf).all():
-                raise RecipeError(
-                    f"position_bias is {list(position_bias)}; give a number for each of the "
-                    f"{slate_size} places of a slate, or minus infinity for one that nobody looks "
-                    "at."
-                )
-            self.position_bias = bias
         self._make_specs()
 
     @abstractmethod
@@ -154,10 +140,6 @@ class Simulator(SessionEnv):
         Called by the constructor: what it reads must be set before ``super().__init__``.
         """
         return {}
-
-    def biased(self, logits: Tensor) -> Tensor:
-        """Add to the logits (B, K) of a slate's items what their places do to being taken."""
-        return logits if self.position_bias is None else logits + self.position_bias
 
     def remember(self, history: Tensor, taken: Tensor) -> Tensor:
         """Move histories (B, L) on: what was taken enters in the order shown.

@@ -266,9 +266,7 @@ class UserModelSimulator(Simulator):
         changed: dict[str, State] = {}
         if self.is_ensemble:
             changed[Key.UNCERTAINTY] = uncertainty.unsqueeze(1)
-        # (B, K + 1), nothing last.
-        utilities = torch.cat([self.biased(utilities[:, :-1]), utilities[:, -1:]], 1)
-        offered = pad(slate, (0, 1), value=self.num_items + 1)
+        offered = pad(slate, (0, 1), value=self.num_items + 1)  # (B, K + 1), nothing last
         key = noise.mix(self.chance(state), offered)
         keys = (utilities + noise.gumbel(key)).masked_fill(offered == PADDING, -torch.inf)
         taken = keys.argmax(1, keepdim=True) == torch.arange(slate.shape[1], device=self.device)

@@ -94,7 +94,7 @@ class World(Simulator):
         :returns: (B, K) bool: which item was taken.
         """
         noises = noise.gumbel(noise.mix(self.chance(state), pad(slate, (1, 0))))
-        keys = (self.biased(logits) + noises[:, 1:]).masked_fill(slate == PADDING, -torch.inf)
+        keys = (logits + noises[:, 1:]).masked_fill(slate == PADDING, -torch.inf)
         first = (nothing + noises[:, 0]).unsqueeze(1)
         place = torch.cat([first, keys], 1).argmax(1, keepdim=True)
         return place == torch.arange(1, slate.shape[1] + 1, device=slate.device)

@@ -43,19 +43,6 @@ def lowest(slate_size=1):
     return choose
 
 
-def test_places_weigh_in_the_choice_and_in_what_is_expected():
-    places = [0.0, math.log(0.5), -math.inf]
-    settings = {"users": 20_000, "slate_size": 3, "max_steps": 1, "position_bias": places}
-    torch.manual_seed(0)
-    steps = play(make([0.2, 0.7, 0.5], **settings), lowest(3))
-    weights = torch.tensor([0.25, 7 / 6, 0])
-    wanted = weights / (1 + weights.sum())
-    found = steps[Key.TAKEN].float().mean((0, 1))
-    torch.testing.assert_close(found, wanted, atol=0.012, rtol=0)
-    expected = play(make([0.2, 0.7, 0.5], expected=True, **settings), lowest(3))["reward"]
-    torch.testing.assert_close(expected, torch.full_like(expected, wanted.sum().item()))
-
-
 def test_common_random_numbers_follow_the_user_not_the_row():
     starts = starts_of([[1], [2], [3], [4]])
     model = fixed_tastes([0.3, 0.5, 0.6, 0.4] * 5)
@@ -150,8 +137,6 @@ def test_impossible_settings_are_refused():
     for bad, message in (
         ({"leave_rate": 1.5}, "leave_rate is 1.5"),
         ({"slate_size": 30}, "slate_size is 30"),
-        ({"slate_size": 2, "position_bias": [0.0]}, "each of the 2 places"),
-        ({"position_bias": [math.nan]}, "position_bias is .nan."),
         ({"max_steps": 0}, "max_steps=0"),
         ({"max_candidates": 3}, "popularity"),
     ):

@@ -82,8 +82,7 @@ class Greed(BaitWorld):
     :param batch_size: sessions B.
     :param seed: of the items. Returns differ by about 3.5 % (standard deviation) between draws; 59
         is the draw, of the first 150, whose returns are nearest those expected of this world.
-    :param settings: of :class:`BaitWorld`, among them ``words``. Neither the rule
-        nor the oracle allows for ``position_bias``.
+    :param settings: of :class:`BaitWorld`, among them ``words``.
     """
 
     ITEMS = 1000

@@ -113,7 +113,7 @@ class Tastes(World):
         """Take or leave every item of the slate by itself."""
         # Another day is another chance, also where sessions have the same seed.
         chance = noise.uniform(noise.mix(noise.mix(self.chance(state), self.day), slate))
-        likely = torch.sigmoid(self.biased(self.logits(state, slate)))
+        likely = torch.sigmoid(self.logits(state, slate))
         taken = (chance.float() < likely) & (slate > 0)
         return Response(taken, taken.float(), torch.zeros_like(taken[:, 0]))
 
