@@ -39,7 +39,7 @@ DECODERS = {
     "OPT": {"word_embed_proj_dim": 16, "ffn_dim": 32},
     "Llama": HEADS,
     "Mistral": WINDOW,
-    "Qwen2": HEADS,
+    "Qwen2": WINDOW | {"use_sliding_window": True, "max_window_layers": 2},
     "Qwen3": HEADS,
     "Gemma2": WINDOW,
     "Gemma3Text": WINDOW | {"sliding_window_pattern": 2},

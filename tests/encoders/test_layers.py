@@ -97,44 +97,6 @@ def test_layers_that_are_not_there_are_refused_and_models_that_cannot_be_cut_run
     assert all(UPPER in name for name in learned)
 
 
-SIZES = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 6}
-SIZES |= {"intermediate_size": 24, "vocab_size": 9}
-WINDOW = {"num_key_value_heads": 1, "sliding_window": 4}
-MIXED = {"use_sliding_window": True, "max_window_layers": 4, **WINDOW}
-PATTERN = {"sliding_window_pattern": 3, "head_dim": 8, **WINDOW}
-MODERN = {"local_attention": 4, "pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2}
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings"),
-    [
-        ("Llama", {}),
-        ("Qwen2", MIXED),
-        ("Gemma3Text", {"use_bidirectional_attention": True, **PATTERN}),
-        ("ModernBert", MODERN),
-        ("DistilBert", {"dim": 16, "n_heads": 2, "hidden_dim": 24}),
-    ],
-)
-def test_layers_of_any_kind_give_what_the_whole_model_gives(kind, settings):
-    import transformers
-
-    torch.manual_seed(0)
-    config = getattr(transformers, f"{kind}Config")(**SIZES | settings)
-    model = transformers.AutoModel.from_config(config).eval()
-    for weights in model.parameters():
-        if weights.ndim > 1:  # as they are, little depends on attention
-            torch.nn.init.normal_(weights, std=0.4)
-    # Longer than the windows of layers that have one.
-    tokens, mask = torch.randint(3, 9, (2, 15)), torch.ones(2, 15, dtype=torch.long)
-    mask[1, 9:] = 0
-    with torch.no_grad():
-        whole = model(input_ids=tokens, attention_mask=mask).last_hidden_state[mask.bool()]
-        for layers in (1, 4, None):
-            cut = Cut(model, layers)
-            own = cut(cut.lower(tokens, mask), mask)[mask.bool()]
-            torch.testing.assert_close(own, whole)
-
-
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
 @pytest.mark.parametrize("tune", ["layers", "lora", "full"])
 def test_half_precision_learns_nearly_the_same(folders, tmp_path, tune, precision):

@@ -11,8 +11,6 @@ lightrec_readers = gives(
     {
         "RetailReader": "lightrec_ecommerce.readers:RetailReader",
         "AmazonReader": "lightrec_ecommerce.readers:AmazonReader",
-        "CoatReader": "lightrec_ecommerce.experiments:CoatReader",
-        "OpenBanditReader": "lightrec_ecommerce.experiments:OpenBanditReader",
     }
 )
 lightrec_rewards = gives({"Revenue": "lightrec_ecommerce.rewards:Revenue"})
