@@ -311,7 +311,8 @@ def through_cache(
     hashes = b"".join(_hash(text.encode("utf-8", "surrogatepass")).digest() for text in texts)
     names = np.frombuffer(hashes, _NAME)
     names, first, place = np.unique(names, return_index=True, return_inverse=True)
-    vectors = Vectors(names, first, torch.zeros(len(values), size), np.ones(len(names), bool))
+    table = torch.zeros(len(values), size, dtype=torch.float32)  # in any precision
+    vectors = Vectors(names, first, table, np.ones(len(names), bool))
     share, folder = present_share(), None
     if fingerprint is not None and _ON_DISK.get():
         folder = cache_folder() / "vectors" / fingerprint

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel
 
-from lightrec.encoders.layers import Cut, Layers
+from lightrec.encoders.cut import Cut
+from lightrec.encoders.layers import Layers
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError
 from tests.encoders import architectures

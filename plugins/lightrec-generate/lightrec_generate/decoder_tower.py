@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from lightrec.encoders.layers import stacks
+from lightrec.encoders.cut import stacks
 from lightrec.nn.towers import UserTower, visible
 from lightrec_generate.language_readers import SMOLLM, decoder_of
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightrec.encoders.layers import Cut
+from lightrec.encoders.cut import Cut
 from lightrec.nn.precision import full_precision
 from lightrec_generate.identifiers import Identifiers
 from lightrec_generate.language_readers import SMOLLM, Decoder
