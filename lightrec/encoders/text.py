@@ -40,6 +40,8 @@ STEPS: Final = ("Pooling", "Dense", "LayerNorm", "Dropout", "Normalize")
 """Modules of sentence-transformers that may stand over a transformer."""
 LONGEST = 512
 """Tokens of a text that are read where nobody says more: attention's cost is their square."""
+# Where it is installed, it warns of a kernel when it is imported, and of numbers at every product.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 class TextEncoder(TrainableEncoder):
@@ -245,7 +247,6 @@ class TextEncoder(TrainableEncoder):
                     f"`quantization: {self.quantization}` needs bitsandbytes: `pip install "
                     "lightrec[lora]` brings it."
                 )
-            logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of every product
             bits: dict[str, Any] = {f"load_in_{self.quantization}bit": True}
             bits |= {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": weights["dtype"]}
             weights["quantization_config"] = BitsAndBytesConfig(**bits)
