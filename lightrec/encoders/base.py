@@ -44,10 +44,8 @@ SECONDS = 20.0
 """How long it is to take to encode them: about what a killed run may lose."""
 PATIENCE = 300.0
 """Seconds without a new file of other processes after which their share is encoded here."""
-BLOCK = 1 << 27
-"""Bytes of vectors held at once where a whole catalog is encoded."""
-MAPPED = 1 << 28
-"""Bytes from which on a catalog's vectors are in a memory-mapped file."""
+BLOCK = 1 << 26
+"""Bytes of a table of all items up to which it is in memory, and that are made of it at once."""
 _ON_DISK = ContextVar("on_disk", default=True)
 _NAME = f"S{DIGEST}"
 _hash = partial(hashlib.blake2b, digest_size=DIGEST)
@@ -90,14 +88,6 @@ class Encoder(ABC):
         :returns: ``(len(values), size)`` float32 on the CPU. A value's vector does not depend on
             the values next to it.
         """
-
-    def encode_queries(self, values: Sequence[Any]) -> Tensor:
-        """Encode what people ask for, to be compared with the vectors of items.
-
-        The arguments are those of :meth:`encode`, and so is what it does, where a model knows no
-        difference.
-        """
-        return self.encode(values)
 
     def encode_once(self, values: Sequence[Any]) -> Tensor:
         """Encode values that come once, such as a service's: none is looked for on disk or kept.
@@ -227,44 +217,54 @@ def item_vectors(encoder: Encoder, catalog: pl.DataFrame, encode_empty: bool = F
         vectors = encoded(encoder, values, part[Column.ITEM].to_list())
         return vectors if rows.start else pad(vectors, (0, 0, 1, 0))
 
-    return in_blocks(catalog.height + 1, encoder.size, block)
+    return in_blocks(catalog.height + 1, encoder.size, block, said="All texts")
 
 
-def in_blocks(rows: int, size: int, vectors_of: Callable[[slice], Tensor]) -> Tensor:
-    """Make a table of vectors block by block, in a memory-mapped file where it is large.
+def in_blocks(
+    rows: int,
+    size: int,
+    block_of: Callable[[slice], Tensor],
+    dtype: torch.dtype = torch.float32,
+    said: str = "",
+) -> Tensor:
+    """Make a table block by block, in a memory-mapped file where it is large.
 
     The file has no name, lies where the cache is, and goes with the tensor. Where the disk lacks
     room, the table is in memory.
 
-    :param vectors_of: gives the vectors of some rows, (n, ``size``) float32 on the CPU.
-    :returns: (``rows``, ``size``) float32.
+    :param block_of: gives some rows, (n, ``size``) of the type ``dtype`` on the CPU.
+    :param said: what a progress bar says; empty for none.
+    :returns: (``rows``, ``size``).
     """
-    step, whole = max(1, BLOCK // (4 * max(size, 1))), 4 * rows * size
+    width = dtype.itemsize * max(size, 1)
+    step, whole = max(1, BLOCK // width), rows * width
     if rows <= step:
-        return vectors_of(slice(0, rows))
-    blocks = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
-    with contextlib.ExitStack() as closing:
-        silent = present_share().rank > 0
-        bar = closing.enter_context(
-            tqdm(total=rows, desc="All texts", unit=" texts", disable=silent)
-        )
-        if whole < MAPPED or (file := _unnamed(2 * whole)) is None:
-            table = torch.empty(rows, size)
-            for block in blocks:
-                table[block] = vectors_of(block)
-                bar.update(block.stop - block.start)
-            return table
-        closing.enter_context(file)
-        for block in blocks:
-            file.write(vectors_of(block).contiguous().numpy().data)
+        return block_of(slice(0, rows))
+    silent = not said or present_share().rank > 0
+    bar = tqdm(total=rows, desc=said, unit=" texts", disable=silent)
+    file = _unnamed(2 * whole)
+    table = torch.empty(rows if file is None else 0, size, dtype=dtype)
+    with bar, file or contextlib.nullcontext():
+        for start in range(0, rows, step):
+            block = slice(start, min(start + step, rows))
+            if file is None:
+                table[block] = block_of(block)
+            else:
+                file.write(block_of(block).contiguous().numpy().data)
             bar.update(block.stop - block.start)
+        if file is None:
+            return table
         file.flush()
-        mapped = mmap.mmap(file.fileno(), whole)
-        return torch.frombuffer(mapped, dtype=torch.float32).view(rows, size)
+        return torch.frombuffer(mmap.mmap(file.fileno(), whole), dtype=dtype).view(rows, size)
+
+
+def on_disk(table: Tensor) -> Tensor:
+    """A table (n, m) as :func:`in_blocks` keeps one: a memory-mapped file where it is large."""
+    return in_blocks(len(table), table.shape[1], lambda rows: table[rows], table.dtype)
 
 
 def _unnamed(needed: int) -> Any | None:
-    """A file without a name in the folder of the cache; None where there is no room."""
+    """A file without a name; None where there is no room."""
     folder = cache_folder()
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
@@ -278,9 +278,16 @@ def unit_vectors(vectors: Tensor) -> Tensor:
 
     :param vectors: (M, V); differentiable.
     """
-    is_text = vectors.any(dim=1, keepdim=True)
-    count = is_text.sum().clamp_min(1)
-    return normalize((vectors - vectors.sum(0) / count) * is_text, dim=1)
+    # In parts, since each number becomes true or false first.
+    is_text = torch.cat([part.any(dim=1, keepdim=True) for part in vectors.split(BLOCK >> 10)])
+    mean = vectors.sum(0) / is_text.sum().clamp_min(1)
+
+    def block(rows: slice) -> Tensor:
+        return normalize((vectors[rows] - mean) * is_text[rows], dim=1)
+
+    if vectors.requires_grad or vectors.device.type != "cpu" or vectors.dtype != torch.float32:
+        return block(slice(None))
+    return in_blocks(len(vectors), vectors.shape[1], block)
 
 
 @contextlib.contextmanager
@@ -309,54 +316,46 @@ def through_cache(
     # By hash: a list of numbers is a value too, and cannot be a key itself.
     texts = (value if isinstance(value, str) else repr(value) for value in values)
     hashes = b"".join(_hash(text.encode("utf-8", "surrogatepass")).digest() for text in texts)
-    names = np.frombuffer(hashes, _NAME)
-    names, first, place = np.unique(names, return_index=True, return_inverse=True)
+    found = np.unique(np.frombuffer(hashes, _NAME), return_index=True, return_inverse=True)
+    names, first, place = found
     table = torch.zeros(len(values), size, dtype=torch.float32)  # in any precision
-    vectors = Vectors(names, first, table, np.ones(len(names), bool))
-    share, folder = present_share(), None
+    folder, share = None, present_share()
     if fingerprint is not None and _ON_DISK.get():
         folder = cache_folder() / "vectors" / fingerprint
-        vectors.read(folder)
+    vectors = _Vectors(names, first, table, np.ones(len(names), bool), folder)
+    vectors.read()
     # By length, so that a batch holds little padding; characters stand in for tokens.
-    lengths = np.array([len(str(values[row])) for row in first[vectors.missing]], np.int64)
+    lengths = [len(str(values[row])) for row in first[vectors.missing]]
     missing = np.flatnonzero(vectors.missing)[np.argsort(lengths, kind="stable")]
-    if folder is None or len(missing) < share.world * SHARD[0]:
-        vectors.fill(values, missing, compute, folder)
-    else:
-        vectors.fill(values, missing[share.rows], compute, folder)
-        vectors.wait(folder)
+    if folder is not None and len(missing) >= share.world * SHARD[0]:
+        vectors.encode(values, missing[share.rows], compute)
+        vectors.wait()
         # What others have not left, since they were ended or cannot write here.
-        vectors.fill(values, missing[vectors.missing[missing]], compute, folder)
+        missing = missing[vectors.missing[missing]]
+    vectors.encode(values, missing, compute)
     again = np.flatnonzero(first[place] != np.arange(len(values)))
-    vectors.table[again] = vectors.table[first[place[again]]]
-    return vectors.table
+    table[again] = table[first[place[again]]]
+    return table
 
 
 @dataclass
-class Vectors:
-    """Vectors of N values, of which M are different, while they are read and made.
-
-    :param names: (M,) sorted hashes of the different values.
-    :param rows: (M,) int64, the row of each.
-    :param table: (N, V) float32.
-    :param missing: (M,) bool, those that are not in the table yet.
+class _Vectors:
+    """A table of vectors while it is filled: the sorted hashes of M different values, the row of
+    each, and which of them are missing. The folder holds files, each written under a temporary name
+    and renamed, so that a killed process leaves whole ones only; without one nothing is kept.
     """
 
     names: npt.NDArray[np.bytes_]
     rows: npt.NDArray[np.int64]
     table: Tensor
     missing: npt.NDArray[np.bool_]
+    folder: Path | None
     looked_at: set[Path] = field(default_factory=set)
 
-    def read(self, folder: Path) -> None:
-        """Read what is on disk of one model, and was not looked at before.
-
-        Its folder holds files, each written under a temporary name and renamed, so that a killed
-        process leaves whole ones only. One that cannot be read or written is an empty cache.
-        """
-        for path in sorted({*folder.glob("*.safetensors")} - self.looked_at):
-            if not self.missing.any():
-                return
+    def read(self) -> None:
+        """Read what is on disk and was not looked at before; a file that cannot be read is none."""
+        there = self.folder.glob("*.safetensors") if self.folder and self.missing.any() else ()
+        for path in sorted({*there} - self.looked_at):
             self.looked_at.add(path)
             # It may be written by something else, or the disk is broken: then texts are encoded
             # again.
@@ -369,45 +368,42 @@ class Vectors:
                     self.table[self.rows[place[mine]]] = shard.get_tensor("vectors")[mine]
                     self.missing[place[mine]] = False
 
-    def fill(
+    def encode(
         self,
         values: Sequence[Any],
         wanted: npt.NDArray[np.int64],
         compute: Callable[[Sequence[Any]], Tensor],
-        folder: Path | None,
     ) -> None:
-        """Encode values, and write what :data:`SECONDS` have made into the folder.
-
-        :param wanted: numbers of the values among the different ones, in the order to take.
-        """
+        """Encode the values of some hashes in this order, a file's at a time."""
         (step, most), start = SHARD, 0
         silent = len(wanted) < 2000 or present_share().rank > 0
-        with tqdm(
+        bar = tqdm(
             total=len(wanted), desc="Encoding texts", unit=" texts", disable=silent, leave=False
-        ) as bar:
+        )
+        with bar:
             while start < len(wanted):
                 began, some = time.monotonic(), wanted[start : start + step]
-                made = compute([values[row] for row in self.rows[some]])
-                self.table.index_copy_(0, torch.from_numpy(self.rows[some]), made)
+                rows = torch.from_numpy(self.rows[some])
+                vectors = compute([values[row] for row in rows.tolist()])
+                self.table.index_copy_(0, rows, vectors)
                 self.missing[some] = False
-                start += len(some)
-                bar.update(len(some))
-                if folder is not None:
+                if self.folder is not None:
                     names = self.names[some].tobytes()
                     keys = torch.frombuffer(bytearray(names), dtype=torch.uint8).view(-1, DIGEST)
-                    path = folder / f"{_hash(names).hexdigest()}.safetensors"
-                    to_cache({"keys": keys, "vectors": made}, path)
-                    self.looked_at.add(path)
+                    path = self.folder / f"{_hash(names).hexdigest()}.safetensors"
+                    to_cache({"keys": keys, "vectors": vectors}, path)
+                start += len(some)
+                bar.update(len(some))
                 faster = SECONDS / max(time.monotonic() - began, 1e-3)
                 # In 64s, which whole batches mostly fill.
                 step = min(max(int(step * min(faster, 4)) // 64 * 64, 64), most)
 
-    def wait(self, folder: Path) -> None:
+    def wait(self) -> None:
         """Read what other processes encode, until all is there, or nothing more comes."""
         since, left = time.monotonic(), self.missing.sum()
         while left and time.monotonic() - since < PATIENCE:
             time.sleep(0.1)
-            self.read(folder)
+            self.read()
             if self.missing.sum() < left:
                 since, left = time.monotonic(), self.missing.sum()
 

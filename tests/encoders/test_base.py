@@ -15,21 +15,11 @@ from lightrec.encoders import base
 from tests.processes import apart, free_port
 
 TEXTS = [f"text {number}" for number in range(40)]
+name = lambda value: base._hash(value.encode()).digest()  # noqa: E731
 
 
 def truth(values):
-    return torch.tensor([[*map(float, names(value)[:3])] for value in values]).view(-1, 3)
-
-
-def names(value):
-    return base._hash(value.encode()).digest()
-
-
-def earlier(folder, values):
-    """Write a file as earlier releases did."""
-    keys = torch.tensor([[*names(value)] for value in values], dtype=torch.uint8)
-    base.to_cache({"keys": keys, "vectors": truth(values)}, folder / f"{len(values)}.safetensors")
-    return folder / f"{len(values)}.safetensors"
+    return torch.tensor([[*map(float, name(value)[:3])] for value in values]).view(-1, 3)
 
 
 @settings(max_examples=60, deadline=None)
@@ -48,7 +38,10 @@ def test_each_value_is_encoded_once_whatever_lies_on_disk(values, shard, stop, d
         patch.setattr(base, "SHARD", (shard, shard))
         known = st.lists(st.sampled_from(values or [""]), min_size=1)
         for some in data.draw(st.lists(known, max_size=2)):
-            path = earlier(Path(cache) / "vectors" / "model", some)
+            path = Path(cache) / "vectors" / "model" / f"{len(some)}.safetensors"
+            # As earlier releases wrote.
+            keys = torch.tensor([[*name(value)] for value in some], dtype=torch.uint8)
+            base.to_cache({"keys": keys, "vectors": truth(some)}, path)
             if data.draw(st.booleans()):  # damaged
                 size = path.stat().st_size
                 path.write_bytes(path.read_bytes()[: data.draw(st.integers(0, size - 1))])
@@ -60,16 +53,10 @@ def test_each_value_is_encoded_once_whatever_lies_on_disk(values, shard, stop, d
 
 
 def encode_together(rank, port, cache):
-    os.environ["LIGHTREC_CACHE"], asked = cache, []
-    base.SHARD = (4, 4)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
-    )
-
-    def compute(some):
-        asked.extend(some)
-        return truth(some)
-
+    os.environ["LIGHTREC_CACHE"], base.SHARD, asked = cache, (4, 4), []
+    meet = f"tcp://127.0.0.1:{port}"
+    torch.distributed.init_process_group("gloo", meet, rank=rank, world_size=2)
+    compute = lambda some: asked.extend(some) or truth(some)  # noqa: E731
     return base.through_cache("model", 3, [*TEXTS, *TEXTS[:3]], compute).tolist(), asked
 
 
@@ -94,13 +81,10 @@ def test_vectors_of_a_large_catalog_are_in_a_file(tmp_path, monkeypatch):
     catalog = pl.DataFrame({"item": TEXTS, "text": [*TEXTS[:-2], "", None]})
     whole = base.item_vectors(Plain(), catalog)
     monkeypatch.setattr(base, "BLOCK", 7 * 12)
-    assert torch.equal(base.item_vectors(Plain(), catalog), whole)
-    monkeypatch.setattr(base, "MAPPED", 1)
     mapped = base.item_vectors(Plain(), catalog)
     assert torch.equal(mapped, whole)
     assert torch.equal(mapped[1:-2], truth(TEXTS[:-2]))
     assert not mapped[[0, -2, -1]].any()
-    mapped += 1  # It may be written to, as any tensor.
-    # Without room on the disk it is in memory.
+    mapped += 1  # It may be written to, and without room on the disk is in memory.
     monkeypatch.setattr(base, "_unnamed", lambda _: None)
     assert torch.equal(base.item_vectors(Plain(), catalog), whole)

@@ -10,6 +10,9 @@ from lightrec.errors import RecipeError
 if TYPE_CHECKING:
     from lightrec.encoders.base import Encoder
 
+ROWS = 1 << 16
+"""Vectors that are written at once."""
+
 
 def encode(
     items: Path,
@@ -42,6 +45,8 @@ def encode(
     if out.suffix not in (".parquet", ".safetensors"):
         raise RecipeError(f"--out must end in .parquet or .safetensors, not {out.name}.")
     import polars as pl
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
 
     from lightrec import plugins
     from lightrec.data.domain import with_texts
@@ -64,15 +69,22 @@ def encode(
         vectors = run.ranker.items.vectors[1:].cpu()
     else:
         vectors = item_vectors(_named(encoder or "TextEncoder"), catalog)[1:]
+    catalog = catalog.select(Column.ITEM, Column.TITLE)
     if out.suffix == ".parquet":
         kind = pl.Array(pl.Float32, vectors.shape[1])
-        column = pl.Series("vector", vectors.numpy(), kind)
-        with new_file(out) as part:
-            catalog.select(Column.ITEM, Column.TITLE).with_columns(column).write_parquet(part)
+
+        def table(start: int) -> pa.Table:
+            rows = slice(start, start + ROWS)
+            column = pl.Series("vector", vectors[rows].numpy(), kind)
+            return catalog[rows].with_columns(column).to_arrow()
+
+        with new_file(out) as part, ParquetWriter(part, table(len(vectors)).schema) as writer:
+            for start in range(0, len(vectors), ROWS):
+                writer.write_table(table(start))
     else:
         ids = json.dumps(catalog[Column.ITEM].to_list(), ensure_ascii=False)
         save_tensors({"vectors": vectors}, out, {"items": ids})
-    wordless = int((~vectors.any(dim=1)).sum())
+    wordless = sum(int((~part.any(dim=1)).sum()) for part in vectors.split(ROWS))
     left = f", {wordless:,} of them without words" if wordless else ""
     print(f"{out}: {len(vectors):,} items{left}, {vectors.shape[1]} numbers each")
 
