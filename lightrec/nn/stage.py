@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from lightrec.data.stage_data import StageData
 from lightrec.errors import RecipeError
+from lightrec.nn.item_tower import ItemTower
 from lightrec.trust import PlainCheckpoint, described
 
 _Data = TypeVar("_Data")
@@ -96,6 +97,23 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
         :returns: (B, N + 1), higher is better, row 0 minus infinity; None where it scores none.
         """
         return None
+
+    def _texts(self) -> dict[str, Tensor]:
+        """The text vectors by their names in the state."""
+        parts = self.named_modules()
+        towers = ((f"{n}.vectors", part) for n, part in parts if isinstance(part, ItemTower))
+        return {name: tower.vectors for name, tower in towers}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out text vectors, which are the data's: of a large catalog they are gigabytes."""
+        for name in self._texts():
+            checkpoint["state_dict"].pop(name, None)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load as torch does; text vectors that are not there stay."""
+        return super().load_state_dict({**self._texts(), **state_dict}, strict, assign)
 
     def _set_hparams(self, settings: Any) -> None:
         super()._set_hparams(described(settings))

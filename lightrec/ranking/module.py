@@ -206,7 +206,9 @@ class RankingModule(RankedStage):
 
     def setup(self, stage: str) -> None:
         """Take text vectors, and let id embeddings start where the log says."""
-        data = self.data_of(SequenceData)
+        data, tower = self.data_of(SequenceData), self.ranker.items
+        if tower.uses_text:
+            tower.set_vectors(data.vectors)
         if self.mask_seen is None:
             self.mask_seen = not data.store.repeats
         if stage != "fit":
@@ -220,9 +222,7 @@ class RankingModule(RankedStage):
         self._check_details(data)
         if data.store.goal_kinds and self.ranker.asked is not None:
             self.ranker.asks.fill_(data.store.goal_kinds[0])
-        tower, settings = self.ranker.items, self.settings
-        if tower.uses_text:
-            tower.set_vectors(data.vectors)
+        settings = self.settings
         self.criterion.prepare(torch.from_numpy(data.store.popularity()).float().to(self.device))
         if settings.start == "cooccurrence" and tower.ids is not None:
             log = data.training

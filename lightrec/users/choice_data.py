@@ -1,6 +1,6 @@
 """Data of the stages users_a and users_b: choices of one half of the users, and item vectors."""
 
-from functools import cached_property, partial
+from functools import cached_property, partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from lightrec.users.choice_sets import Batch, ChoiceSets, EventBatches, own_rows
 from lightrec.users.halves import Half, in_half
 
 ITEMS = "items.safetensors"
+BLOCK = 1 << 16
+"""Vectors that are in double precision at once."""
 
 
 class ChoiceData(LogData):
@@ -212,7 +214,8 @@ class ChoiceData(LogData):
 
 def _principal(vectors: Tensor, size: int) -> Tensor:
     """The leading principal components (N, size) of vectors (N, D), by their variance."""
-    centred = (vectors - vectors.mean(0)).double()
+    mean, blocks = vectors.mean(0), vectors.split(BLOCK)
     # Of the small D × D matrix, whose eigenvectors come in ascending order.
-    axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -size:]
-    return (centred @ axes).float()
+    grams = (block.T @ block for block in ((part - mean).double() for part in blocks))
+    axes = torch.linalg.eigh(reduce(torch.add, grams)).eigenvectors[:, -size:]
+    return torch.cat([((block - mean).double() @ axes).float() for block in blocks])

@@ -72,6 +72,14 @@ def test_text_vectors_come_from_the_encoder(store, tmp_path):
     assert torch.equal(module.ranker.items.vectors, data.vectors)
     assert data.vectors.any(1).nonzero().flatten().tolist() == [2, 3]
     assert module.ranker.items.project.weight.abs().sum() > 0
+    # They are the data's, and in no checkpoint.
+    module.trainer.save_checkpoint(tmp_path / "some.ckpt")
+    kept = torch.load(tmp_path / "some.ckpt", weights_only=True)["state_dict"]
+    assert module.state_dict().keys() - kept.keys() == {"ranker.items.vectors"}
+    again = RankingModule(tiny.ITEMS, data.vector_size, size=16, max_length=8)
+    again.load_state_dict(kept)
+    trainer(1, tmp_path).test(again, datamodule=data, verbose=False)
+    assert torch.equal(again.item_vectors(), module.item_vectors())
 
 
 def test_each_target_counts_alike(tmp_path):
