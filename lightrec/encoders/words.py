@@ -46,13 +46,19 @@ def word_table(texts: Sequence[str]) -> tuple["scipy.sparse.csr_array", list[str
     """
     import scipy.sparse
 
-    sets = [set[str](), *(set(words_of(text)) for text in texts)]
-    words = sorted(set().union(*sets))
-    column = {word: place for place, word in enumerate(words)}
-    places = np.array([place for each in sets for place in sorted(column[w] for w in each)], int)
-    begins = np.cumsum([0, *map(len, sets)])
-    shape = len(sets), len(words)
-    return scipy.sparse.csr_array((np.ones(len(places)), places, begins), shape=shape), words
+    column: dict[str, int] = {}
+    rows = [
+        np.fromiter({column.setdefault(word, len(column)) for word in words_of(text)}, np.int32)
+        for text in ("", *texts)
+    ]
+    words = sorted(column)
+    rank = np.empty(len(words), np.int32)
+    rank[[column[word] for word in words]] = np.arange(len(words), dtype=np.int32)
+    places, begins = rank[np.concatenate(rows)], np.cumsum([0, *map(len, rows)])
+    entries = np.ones(len(places)), places, begins
+    table = scipy.sparse.csr_array(entries, shape=(len(rows), len(words)))
+    table.sort_indices()
+    return table, words
 
 
 def word_weights(texts: Sequence[str], fitted: np.ndarray) -> "scipy.sparse.csr_array":

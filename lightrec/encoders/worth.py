@@ -62,7 +62,8 @@ def gains(
         entries = loudness.numpy().ravel() * (block.ravel() > 0), block.ravel(), ends
         read = scipy.sparse.csr_array(entries, shape=(len(block), len(units)))
         shares = torch.from_numpy((read @ follows).toarray()).float()
-        shares = shares / shares.sum(1, keepdim=True).clamp_min(1e-12) + SMOOTHING / len(units)
+        shares = shares / shares.sum(1, keepdim=True).clamp_min(1e-12)
+        shares = shares.add_(SMOOTHING / len(units)).log_()
         sought = embedding_bag(
             histories, units, per_sample_weights=loudness, mode="sum", padding_idx=0
         )
@@ -70,7 +71,7 @@ def gains(
         column = torch.from_numpy(events.chosen[start : start + BLOCK])[:, None]
         places = []
         for weight in weights:
-            scores = torch.add(shares.log(), alike, alpha=weight)
+            scores = torch.add(shares, alike, alpha=weight)
             mine = scores.gather(1, column)
             scores = scores.scatter(1, histories, -torch.inf).scatter(1, column, -torch.inf)
             scores[:, 0] = -torch.inf

@@ -1,7 +1,7 @@
 """A ranker and item models as one recommender: a log-linear blend."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,8 @@ DESCRIPTION: Final = "blend.json"
 TENSORS: Final = "blend.safetensors"
 RANKER: Final = "ranker"
 RERANKER: Final = "reranker"
+HELD: Final = 1 << 26
+"""Scores of parts, all events' and all items', that are held at once."""
 
 
 class Blend(nn.Module):
@@ -88,7 +90,11 @@ class Blend(nn.Module):
         :returns: (B, N + 1) logits, higher is better; column 0 is -inf.
         """
         context = dict(details or {}) | ({} if users is None else {Key.USER: users})
-        return self.again(*self.summed(histories, context), histories)
+        size, found = len(self.parts) * (self.ranker.num_items + 1), []
+        for rows in pieces(len(histories), size):
+            some = {name: table[rows] for name, table in context.items()}
+            found.append(self.again(*self.summed(histories[rows], some), histories[rows]))
+        return torch.cat(found) if len(found) > 1 else found[0]
 
     def again(self, total: Tensor, parts: Mapping[str, Tensor], histories: Tensor) -> Tensor:
         """Let the re-ranker, if there is one, look at what :meth:`summed` gave."""
@@ -178,6 +184,15 @@ class Blend(nn.Module):
         # Earlier runs had the regression alone.
         blend.text_weights = tuple(content.get("weights_of_texts", blend.text_weights))
         return blend
+
+
+def pieces(rows: int, size: int) -> Iterator[slice]:
+    """Divide the rows of a batch so that no more than :data:`HELD` values are held at once.
+
+    :param size: values of a row.
+    """
+    step = max(1, HELD // max(size, 1))
+    return (slice(start, start + step) for start in range(0, max(rows, 1), step))
 
 
 def log_shares(scores: Tensor, smoothing: float) -> Tensor:

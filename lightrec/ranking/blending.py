@@ -15,7 +15,7 @@ from lightrec.data.store import VALIDATION
 from lightrec.errors import NotApplicable, PluginError, RunError
 from lightrec.keys import PADDING, Column, Key
 from lightrec.progress import progress_bar
-from lightrec.ranking.blend import RANKER, Blend, described_models, names_of
+from lightrec.ranking.blend import RANKER, Blend, described_models, names_of, pieces
 from lightrec.ranking.blend_weights import ABSENT, Candidates, choice_in_words, choose_weights
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, ItemModel, choose, combinations
@@ -81,7 +81,8 @@ def look_again(mixed: Blend, data: SequenceData) -> dict[str, float]:
     reranker = Reranker(mixed.parts, data.store.repeats)
 
     def scored() -> Iterator[tuple[Batch, Tensor, Tensor]]:
-        for batch in validation_events(data, RERANKED):
+        size = 2 * len(reranker.parts) * data.num_items
+        for batch in divided(validation_events(data, RERANKED), size):
             total, parts = mixed.summed(batch[Key.HISTORY], batch)
             yield batch, total, torch.stack([parts[name] for name in reranker.parts])
 
@@ -157,6 +158,13 @@ def validation_events(data: SequenceData, limit: int | None) -> EvaluationEvents
     return EvaluationEvents(data.histories, VALIDATION, None, size, limit, data.seed)
 
 
+def divided(batches: Iterable[Batch], size: int) -> Iterator[Batch]:
+    """Divide batches whose events need so many values each into smaller ones."""
+    for batch in batches:
+        for rows in pieces(len(batch[Key.TARGET]), size):
+            yield {name: table[rows] for name, table in batch.items()}
+
+
 def judge(scores: Scorer, events: Iterable[Batch]) -> dict[str, float]:
     """Rank validation events: means of all metrics."""
     return evaluate_scores(scores, events).metrics()
@@ -175,7 +183,8 @@ def candidates(mixed: Blend, data: SequenceData, batches: Iterable[Batch]) -> Ca
     first = len(names) * min(HEAD, count)
     size = first + drawn
     blocks = [(torch.zeros(len(names), 0, size), torch.zeros(0, size), torch.zeros(0).long())]
-    for batch in batches:
+    # They exist twice for a moment.
+    for batch in divided(batches, 2 * len(names) * count):
         target = batch[Key.TARGET][:, None]
         parts = torch.stack([mixed.logarithms(name, batch[Key.HISTORY], batch) for name in names])
         parts -= parts.gather(2, target.expand(len(names), -1, -1))

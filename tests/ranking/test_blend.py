@@ -8,6 +8,7 @@ import torch
 
 from lightrec.errors import PluginError, RunError
 from lightrec.keys import Key
+from lightrec.ranking import blend as blends
 from lightrec.ranking.blend import Blend, described_models
 from lightrec.ranking.blending import chosen, pruned
 from lightrec.ranking.item_models.base import Popularity, choose, combinations
@@ -61,7 +62,7 @@ def ranker():
     return Ranker(N, size=8).eval()
 
 
-def test_a_blend_adds_up_logarithms(ranker):
+def test_a_blend_adds_up_logarithms(ranker, monkeypatch):
     model = EASE(3.0, 0.5).fit(evidence())
     blend = Blend(ranker, {"EASE": model}, {"ranker": 0.7, "EASE": 0.3}, smoothing=0.2)
     raw = model.scores(HISTORY)[:, 1:].clamp_min(0)
@@ -69,6 +70,8 @@ def test_a_blend_adds_up_logarithms(ranker):
     expected = 0.7 * ranker.scores(HISTORY)[:, 1:] + 0.3 * (share + 0.2 / N).log()
     torch.testing.assert_close(blend.scores(HISTORY)[:, 1:], expected)
     assert (blend.scores(HISTORY)[:, 0] == -torch.inf).all()
+    monkeypatch.setattr(blends, "HELD", 1)  # an event at once
+    torch.testing.assert_close(blend.scores(HISTORY)[:, 1:], expected)
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ class Evidence:
     :param users: the user table in the order of its rows: ``user`` and any attributes.
     :param items: the catalog, of the items 1 … N: ``item``, ``title``, ``text`` and any attributes.
     :param kinds: of the items' attributes; see :mod:`lightrec.data.types`.
+    :param found: what fitting found out that other settings need, too, by name.
     """
 
     log: Sequences
@@ -63,6 +64,7 @@ class Evidence:
     users: pl.DataFrame = field(default_factory=pl.DataFrame)
     items: pl.DataFrame = field(default_factory=pl.DataFrame)
     kinds: Mapping[str, str] = field(default_factory=dict)
+    found: dict[str, Any] = field(default_factory=dict, init=False, compare=False)
 
     @classmethod
     def of(cls, store: EventStore, vectors: Tensor | None = None) -> "Evidence":

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightrec.data.sequences import Sequences
-from lightrec.encoders.base import unit_vectors
+from lightrec.encoders.base import on_disk, unit_vectors
 from lightrec.encoders.words import word_weights
 from lightrec.errors import NotApplicable
 from lightrec.nn.cooccurrence import cooccurrence
@@ -52,7 +52,8 @@ class ItemToItem(ItemModel):
     matrix: Tensor | None
     """(N + 1, N + 1) float32, row and column 0 zero: from an item of the history to all items."""
     neighbours: Tensor
-    """(N + 1, K) int64, in large catalogs, in place of the matrix: an item's heaviest columns."""
+    """(N + 1, K) int32, in large catalogs, in place of the matrix: an item's heaviest columns;
+    memory-mapped, like their weights, where they are large."""
     weights: Tensor
     """(N + 1, K) float32: what stands in those columns."""
     decay: float | None
@@ -71,8 +72,8 @@ class ItemToItem(ItemModel):
         :param neighbours: (N, K) item indices 1 to N; 0 where a row has fewer.
         :param weights: (N, K), 0 where a row has fewer.
         """
-        self.register_buffer("neighbours", functional.pad(neighbours, (0, 0, 1, 0)))
-        self.register_buffer("weights", functional.pad(weights.float(), (0, 0, 1, 0)))
+        for name, table in {"neighbours": neighbours.int(), "weights": weights.float()}.items():
+            self.register_buffer(name, on_disk(functional.pad(table, (0, 0, 1, 0))))
 
     def scores(
         self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
@@ -90,7 +91,7 @@ class ItemToItem(ItemModel):
         for start in range(0, len(histories), step):
             rows = slice(start, start + step)
             heavy = self.weights[histories[rows]] * loudness[rows, :, None]
-            columns = self.neighbours[histories[rows]].flatten(1)
+            columns = self.neighbours[histories[rows]].flatten(1).long()
             total[rows] = total[rows].scatter_add(1, columns, heavy.flatten(1))
         return total
 
@@ -144,24 +145,32 @@ class Cosines(ItemToItem):
         super().__init__()
         self.power, self.decay = power, decay
 
-    def keep_cosines(self, count: int, cosines: Callable[[slice], Tensor]) -> None:
+    def keep_cosines(self, evidence: Evidence, cosines: Callable[[slice], Tensor]) -> None:
         """Keep powers of cosines, without those of items with themselves.
 
-        :param count: N.
+        :param evidence: of N items.
         :param cosines: gives those of some rows, (n, N).
         """
-        power = 3.0 if self.power is None else self.power
-        whole, nearest = count <= DENSE, []
-        step = count if whole else max(1, BLOCK // count)
-        for start in range(0, count, step):
-            near = cosines(slice(start, start + step)).clamp_min_(0) ** power
-            near.diagonal(start).zero_()
-            if whole:
-                self.keep_matrix(near)
-                return
-            nearest.append(near.topk(min(KEPT, count), dim=1))
-        weights = torch.cat([near.values for near in nearest])
-        self.keep_neighbours(torch.cat([near.indices for near in nearest]) + 1, weights)
+        power, count = 3.0 if self.power is None else self.power, evidence.num_items
+        if count <= DENSE:
+            near = cosines(slice(0, count)).clamp_min_(0) ** power
+            near.diagonal().zero_()
+            self.keep_matrix(near)
+            return
+        found, name = evidence.found, type(self).__name__
+        if name not in found:
+            # For any power the same are nearest: they are looked for once.
+            neighbours = torch.zeros(count, min(KEPT, count), dtype=torch.int32)
+            weights, step = torch.zeros(neighbours.shape), max(1, BLOCK // count)
+            for start in range(0, count, step):
+                rows = slice(start, start + step)
+                near = cosines(rows).clamp_min_(0)
+                near.diagonal(start).zero_()
+                weights[rows], places = near.topk(neighbours.shape[1], dim=1)
+                neighbours[rows] = places.int() + 1
+            found[name] = neighbours, weights
+        neighbours, cosine = found[name]
+        self.keep_neighbours(neighbours, cosine**power)
 
 
 class TextNeighbours(Cosines):
@@ -175,7 +184,7 @@ class TextNeighbours(Cosines):
         vectors = unit_vectors(evidence.vectors)[1:]
         if not vectors.any():
             raise NotApplicable("The items have no texts, or there is no text encoder.")
-        self.keep_cosines(len(vectors), lambda rows: vectors[rows] @ vectors.T)
+        self.keep_cosines(evidence, lambda rows: vectors[rows] @ vectors.T)
         return self
 
 
@@ -192,9 +201,7 @@ class WordNeighbours(Cosines):
         if words is None or not words.nnz:
             raise NotApplicable("The items have no words in common, or there is no text encoder.")
         across = words.T.tocsr()
-        self.keep_cosines(
-            words.shape[0], lambda rows: torch.from_numpy((words[rows] @ across).toarray())
-        )
+        self.keep_cosines(evidence, lambda rows: torch.from_numpy((words[rows] @ across).toarray()))
         return self
 
 
@@ -204,7 +211,7 @@ def keep_sparse(model: ItemToItem, matrix: "scipy.sparse.csr_array") -> None:
         model.keep_matrix(torch.from_numpy(matrix.toarray().astype(np.float32)))
         return
     width = int(min(KEPT, np.diff(matrix.indptr).max(initial=1)))
-    neighbours = np.zeros((matrix.shape[0], width), np.int64)
+    neighbours = np.zeros((matrix.shape[0], width), np.int32)
     weights = np.zeros((matrix.shape[0], width), np.float32)
     # Piece by piece, since sorting takes several times the memory of what is sorted.
     for first in range(0, matrix.shape[0], SORTED):
@@ -279,13 +286,14 @@ class Regression(ItemToItem):
             self.keep_matrix(whole)
             return
         width = min(KEPT, len(solved))
-        neighbours = torch.zeros(count, width, dtype=torch.int64)
+        neighbours = torch.zeros(count, width, dtype=torch.int32)
         weights = torch.zeros(count, width)
         for first in range(0, len(solved), SOLVED):
             part = np.ascontiguousarray(matrix[first : first + SOLVED])
             heaviest = torch.from_numpy(part).topk(width, dim=1)
             rows = solved[first : first + SOLVED]
-            neighbours[rows], weights[rows] = solved[heaviest.indices] + 1, heaviest.values
+            neighbours[rows] = solved[heaviest.indices].int() + 1
+            weights[rows] = heaviest.values
         self.keep_neighbours(neighbours, weights)
 
 
@@ -374,11 +382,16 @@ class NextItemRidge(Regression):
         """Solve for the matrix."""
         if not evidence.is_ordered:
             raise NotApplicable("The log has no order, so that there is no next item.")
-        gram, cross = self._products(evidence)
         l2 = 300.0 if self.l2 is None else self.l2
+        # One after the other, since each takes a square of the items.
+        precision: Values | None = None
         if self.words and len(evidence.texts):
-            gram += self._precision(evidence, l2)
-            l2 = 0.0
+            precision, l2 = self._precision(evidence, l2), 0.0
+        gram = self._products(evidence, following=False)
+        if precision is not None:
+            gram += precision
+            del precision
+        cross = self._products(evidence, following=True)
         factor = cholesky(gram, l2), False
         solution = scipy.linalg.cho_solve(factor, cross.T, overwrite_b=True, check_finite=False)
         self.keep_solution(solution, evidence)
@@ -387,19 +400,24 @@ class NextItemRidge(Regression):
     def _precision(self, evidence: Evidence, l2: float) -> Values:
         """The inverse of the prior's covariance, (M, M); what is above its diagonal is left out."""
         words = word_weights(evidence.texts, np.unique(evidence.log.items))[1:][evidence.solved]
-        covariance = (words @ words.T).toarray() * np.float32((self.words or 0.0) / l2)
+        across = scipy.sparse.csr_array(words.T)
+        covariance = np.empty((words.shape[0],) * 2, np.float32)
+        for first in range(0, len(covariance), SOLVED):
+            rows = slice(first, first + SOLVED)
+            (words[rows] @ across).toarray(out=covariance[rows])
+        covariance *= np.float32((self.words or 0.0) / l2)
         covariance[np.diag_indices_from(covariance)] = 1 / l2
         return scipy.linalg.lapack.spotri(cholesky(covariance, 0.0), overwrite_c=True)[0].T
 
-    def _products(self, evidence: Evidence) -> tuple[Values, Values]:
-        """Sum the products of decayed histories with themselves, and with what followed them.
+    def _products(self, evidence: Evidence, following: bool) -> Values:
+        """Sum the products of decayed histories with themselves, or with what followed them.
 
         In a history, the item g events ago counts ``decay ** g``, and a history counts by the worth
         of the event that follows it. Two events of a user are in all histories from the later one
         on that reach back to the earlier one: each pair is added once, times what these sum to.
 
-        :returns: (M, M) each: items by items, of which the half above the diagonal is left out,
-            and the next item by items.
+        :returns: (M, M): items by items, of which the half above the diagonal is left out, or the
+            next item by items.
         """
         log, decay = evidence.log, 0.8 if self.decay is None else self.decay
         solved = evidence.solved
@@ -408,17 +426,20 @@ class NextItemRidge(Regression):
         items, events = place[np.asarray(log.items) - 1], np.arange(len(log.items))
         left = log.offsets[log.users_of(events) + 1] - events - 1
         follows = np.append(evidence.worths[1:], np.float32(0))
-        gram, cross = (np.zeros(len(solved) ** 2, np.float32) for _ in range(2))
+        table = np.zeros(len(solved) ** 2, np.float32)
 
-        def add(
-            table: Values, rows: NDArray[np.int64], columns: NDArray[np.int64], by: Values
-        ) -> None:
+        def add(rows: NDArray[np.int64], columns: NDArray[np.int64], by: Values) -> None:
             in_system = (rows >= 0) & (columns >= 0)
             np.add.at(table, (rows * len(solved) + columns)[in_system], by[in_system])
 
         both = np.zeros(len(items), np.float32)
         reach = sum(decay**gap >= SMALLEST for gap in range(self.reach))
         for gap in reversed(range(reach)):
+            if following:
+                earlier = np.flatnonzero(left > gap)
+                worth = decay**gap * follows[earlier + gap]
+                add(items[earlier + gap + 1], items[earlier], worth)
+                continue
             further = reach - 1 - gap
             later = np.flatnonzero(left > further)
             both[later] += decay ** (2 * further) * follows[later + further]
@@ -427,9 +448,5 @@ class NextItemRidge(Regression):
             # An item that came twice meets itself in both orders.
             times = np.where((one == other) & (gap > 0), np.float32(2), np.float32(1))
             values = decay**gap * both[earlier + gap] * times
-            add(gram, np.maximum(one, other), np.minimum(one, other), values)
-            earlier = earlier[left[earlier] > gap]
-            add(
-                cross, items[earlier + gap + 1], items[earlier], decay**gap * follows[earlier + gap]
-            )
-        return gram.reshape(len(solved), -1), cross.reshape(len(solved), -1)
+            add(np.maximum(one, other), np.minimum(one, other), values)
+        return table.reshape(len(solved), -1)

@@ -49,6 +49,8 @@ SAMPLE: Final = (100, 1_024)
 """A tenth of the warm items, so many at least and at most, is what chooses the map."""
 BLOCK: Final = 1 << 26
 """Similarities held at once."""
+USUAL: Final = 4_096
+"""Warm items, drawn evenly, whose texts say how similar texts usually are."""
 
 
 class TextQuery(NamedTuple):
@@ -182,9 +184,11 @@ class TextMap:
 
     @cached_property
     def _usual(self) -> Tensor:
-        """Mean similarity of warm items' texts to each item's: (N + 1,)."""
-        blocks = self._units.split(max(1, BLOCK // len(self.warm)))
-        warm = self._units[self.warm].T
+        """Mean similarity of warm items' texts to each item's, (N + 1,): of a sample of many."""
+        drawn = torch.randperm(len(self.warm), generator=torch.Generator().manual_seed(0))
+        some = self.warm[drawn[:USUAL].sort().values]
+        blocks = self._units.split(max(1, BLOCK // len(some)))
+        warm = self._units[some].T
         return torch.cat([(block @ warm).clamp_min_(0).square_().mean(1) for block in blocks])
 
     def by_history(self, histories: Tensor, query: TextQuery) -> Tensor:

@@ -200,6 +200,7 @@ def test_history_adds_up_recent_items_louder():
         ItemKNN(2.0, 0.8),
         DirectionalCooccurrence(0.8, power_after=0.25),
         TextNeighbours(1.0, 0.8),
+        TextNeighbours(3.0, 0.8),
     ],
 )
 def test_large_catalogs_keep_neighbours_that_score_alike(model, monkeypatch):

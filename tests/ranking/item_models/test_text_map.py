@@ -114,6 +114,16 @@ def test_texts_of_the_history_count_by_how_recent_they_are():
     np.testing.assert_allclose(found[1], 2 * np.log(0.1), atol=1e-5, err_msg="11 has no text")
 
 
+def test_what_is_usual_is_measured_on_a_sample(monkeypatch):
+    vectors = torch.nn.functional.pad(torch.randn(800, 4, generator=GENERATOR), (0, 0, 1, 0))
+    mapped = TextMap(vectors, [""] * 800, torch.ones(801).long(), 1.0)
+    exact = (mapped._units @ mapped._units[1:].T).clamp_min(0).square().mean(1)
+    torch.testing.assert_close(mapped._usual, exact)
+    monkeypatch.setattr(text_map, "USUAL", 400)
+    del mapped._usual
+    assert ((mapped._usual[1:] / exact[1:]).log().abs() < 0.25).all()
+
+
 def test_in_doubt_all_speak_and_what_misleads_about_warm_items_as_if_they_were_cold_is_left_out():
     kind = torch.arange(240) % 12
     events = torch.arange(1, 241)
