@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.measure import Cell
 from lightrec.keys import Key
+from lightrec.ranking.losses import SoftmaxLoss
 from lightrec.ranking.module import RankingModule
 
 LENGTH, SEEN = 50, 100
@@ -20,7 +21,7 @@ def step(items: int, size: int, rows: int) -> dict[str, float]:
     """Take one step; gibibytes: held (weights and their company) and added (the rest)."""
     libraries = peak()
     torch.manual_seed(0)
-    module = RankingModule(items, 0, size=size, max_length=LENGTH, mask_seen=True)
+    module = RankingModule(items, 0, size, max_length=LENGTH, mask_seen=True, loss=SoftmaxLoss())
     optimizer = torch.optim.AdamW(module.parameters())
     batch = {
         Key.HISTORY: torch.randint(1, items + 1, (rows, LENGTH)),

@@ -24,7 +24,7 @@ from lightrec.nn.towers import UserTower
 from lightrec.ranking.blending import blend, refitted
 from lightrec.ranking.continued import take_over
 from lightrec.ranking.item_models.base import ItemModel
-from lightrec.ranking.losses import RankingLoss, SoftmaxLoss
+from lightrec.ranking.losses import RankingLoss, usual_loss
 from lightrec.ranking.metrics import CUTOFFS, event_metrics, mean_ranks
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import SequenceData
@@ -145,8 +145,8 @@ class RankingModule(RankedStage):
     :param use_ids: whether items have id embeddings.
     :param mask_seen: whether items already seen are left out of the loss's negatives; null: where
         the domain says that items do not repeat. In ranking, the domain alone decides.
-    :param loss: what training makes small; null for the softmax over all items. For large catalogs
-        ``{class_path: SampledSoftmaxLoss, init_args: {negatives: 4096}}``.
+    :param loss: what training makes small; null for the softmax over all items, and where there are
+        more than 50,000 for ``{class_path: SampledSoftmaxLoss, init_args: {negatives: 4096}}``.
     :param start: where id embeddings start: at random, or from the leading eigenvectors of a
         co-occurrence matrix.
     :param learning_rate: AdamW's, at its highest.
@@ -201,7 +201,7 @@ class RankingModule(RankedStage):
             gaps=GAP_BUCKETS if use_gaps else 0,
         )
         self.mask_seen = mask_seen
-        self.criterion = SoftmaxLoss() if loss is None else loss
+        self.criterion = usual_loss(num_items) if loss is None else loss
         self._table: Tensor | None = None
 
     def setup(self, stage: str) -> None:
