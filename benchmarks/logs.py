@@ -246,13 +246,12 @@ def words() -> np.ndarray:
     return np.unique(re.findall(r"\b[a-z]{3,}\b", " ".join(topics.values())))
 
 
-def texts(
-    data: Path | None, to: Path, seed: int, users: int = 60_000, items: int = 200_000
-) -> None:
-    """A million generated events, two of three in one of a user's three of 400 themes, which the
-    titles of 8 to 20 words tell.
+def texts(data: Path | None, to: Path, seed: int) -> None:
+    """A million generated events, two of three in one of a user's three themes, which titles of 8
+    to 20 words tell.
     """
-    generator, themes, events, common = np.random.default_rng(seed), 400, 1_000_000, words()
+    users, items, themes, events = 60_000, 200_000, 400, 1_000_000
+    generator, common = np.random.default_rng(seed), words()
     generator.shuffle(common)
     theme = np.arange(items) % themes
     known = generator.choice(common, (themes, 20))
