@@ -33,6 +33,7 @@ components ranking.losses SoftmaxLoss SampledSoftmaxLoss
 components ranking.item_models.base Popularity RecentPopularity
 components ranking.item_models.item_to_item ItemKNN TextNeighbours WordNeighbours EASE NextItemRidge
 components ranking.item_models.item_to_item DirectionalCooccurrence
+components ranking.item_models.text_ridge TextRidge
 components ranking.item_models.affinity AttributeAffinity
 components ranking.item_models.demographic Demographic
 components ranking.item_models.als ALS

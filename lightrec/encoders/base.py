@@ -328,7 +328,9 @@ def through_cache(
     lengths = [len(str(values[row])) for row in first[vectors.missing]]
     missing = np.flatnonzero(vectors.missing)[np.argsort(lengths, kind="stable")]
     if folder is not None and len(missing) >= share.world * SHARD[0]:
-        vectors.encode(values, missing[share.rows], compute)
+        # By their numbers, which are the same in all: one may have begun when others were done.
+        mine = missing[missing % share.world == share.rank]
+        vectors.encode(values, mine, compute)
         vectors.wait()
         # What others have not left, since they were ended or cannot write here.
         missing = missing[vectors.missing[missing]]
