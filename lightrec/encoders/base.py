@@ -89,6 +89,14 @@ class Encoder(ABC):
             the values next to it.
         """
 
+    def encode_queries(self, values: Sequence[Any]) -> Tensor:
+        """Encode what people ask for, to be compared with the vectors of items.
+
+        The arguments are those of :meth:`encode`, and so is what it does, where a model knows no
+        difference.
+        """
+        return self.encode(values)
+
     def encode_once(self, values: Sequence[Any]) -> Tensor:
         """Encode values that come once, such as a service's: none is looked for on disk or kept.
 
