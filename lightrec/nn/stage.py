@@ -101,8 +101,7 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
     def _texts(self) -> dict[str, Tensor]:
         """The text vectors by their names in the state."""
         parts = self.named_modules()
-        towers = ((f"{n}.vectors", part) for n, part in parts if isinstance(part, ItemTower))
-        return {name: tower.vectors for name, tower in towers}
+        return {f"{n}.vectors": x.vectors for n, x in parts if isinstance(x, ItemTower)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out text vectors, which are the data's: of a large catalog they are gigabytes."""

@@ -394,6 +394,7 @@ class NextItemRidge(Regression):
         cross = self._products(evidence, following=True)
         factor = cholesky(gram, l2), False
         solution = scipy.linalg.cho_solve(factor, cross.T, overwrite_b=True, check_finite=False)
+        del gram, factor
         self.keep_solution(solution, evidence)
         return self
 
