@@ -344,6 +344,7 @@ class TextEncoder(TrainableEncoder):
         if kept == "adapter":
             self.transformer.processor.save_pretrained(folder)
         self.transformer.save_config(str(folder))
+        read = {"max_seq_length": self.card.max_length, "do_lower_case": self.card.lower}
         steps: list[Any] = [step for step in self.head if type(step) is not Normalize]
         if dense is not None:
             shape = {"in_features": dense.shape[1], "out_features": dense.shape[0], "bias": False}
@@ -360,7 +361,8 @@ class TextEncoder(TrainableEncoder):
             {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
             for n, (kind, path) in enumerate(layers)
         ]
-        written = {OWN[0]: modules, OWN[2]: prompts, TUNED: {"from": self.model, **noted}}
+        own = (modules, read_json(folder / OWN[1]) | read, prompts)
+        written = dict(zip(OWN, own, strict=True)) | {TUNED: {"from": self.model, **noted}}
         for name, said in written.items():
             (folder / name).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 

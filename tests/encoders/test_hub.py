@@ -85,6 +85,14 @@ def test_pooling_prompt_and_length_are_the_models_own(make, pool, how, side):
         "pooling": how,
         "max_length": 9,
     }
+    (saved := folder / "saved").mkdir()
+    own.save(saved, {})
+    again = TextEncoder(str(saved), device="cpu", cache=False)
+    assert again.about == {**own.about, "model": str(saved)}
+    torch.testing.assert_close(again.encode(TEXTS), own.encode(TEXTS))
+    # Whoever lays other layers over the same weights reads the same states from disk.
+    (saved / "seconds.json").write_text("{}")
+    assert TextEncoder(str(saved)).fingerprint == TextEncoder(str(folder)).fingerprint
     other = TextEncoder(str(folder), device="cpu", cache=False, pooling="cls", prompt="")
     assert torch.allclose(other.encode(TEXTS), pooled(other, TEXTS, "cls"), atol=1e-5)
     assert "[CLS] tea [SEP]" in other.tokenizer.decode(other.tokenize(TEXTS)["input_ids"][1])
