@@ -128,14 +128,6 @@ class Recurrent(RecurrentChoice):
         super().__init__(12, 3, 5)
 
 
-def favours_sets(self, state, items=None, user=None):
-    return PooledChoice.utilities(self, state, items, user) + (items is not None)
-
-
-def with_padding(self, state, items=None, user=None):
-    return PooledChoice.utilities(self, state, items, user).nan_to_num(neginf=0.0)
-
-
 class Logit(RewardLearner):
     """A conditional logit."""
 
@@ -161,10 +153,6 @@ class Lost(Logit):
         model = super().reward_model()
         model.reward = MethodType(lambda s, *how: 2 * RewardModel.reward(s, *how), model)
         return model
-
-
-def padding_counts(self, history, items):
-    return RewardLearner.utilities(self, history, items).nan_to_num(neginf=0.0)
 
 
 class Cloning(Learner):
@@ -233,11 +221,11 @@ MODELS = [
     ({"counted": lambda s, e: torch.arange(e.num_items + 1.0)}, {"follows the log"}),
     ({"change": lambda s, scores, _: scores.roll(1, 1)}, {"follows the log"}),
 ]
-STATE = PooledChoice.state
+STATE, VALUES = PooledChoice.state, PooledChoice.utilities
 CHOICES = [
     ({"after": lambda s, h, items: PooledChoice.after(s, 0 * h, items)}, {"after a choice"}),
-    ({"utilities": favours_sets}, {"sets"}),
-    ({"utilities": with_padding}, {"sets"}),
+    ({"utilities": lambda s, h, i=None, u=None: VALUES(s, h, i, u) + (i is not None)}, {"sets"}),
+    ({"utilities": lambda s, *how: VALUES(s, *how).nan_to_num(neginf=0.0)}, {"sets"}),
     ({"state": lambda s, h: STATE(s, h) / h.shape[1]}, {"padding", "after a choice"}),
     ({"state": lambda s, h: STATE(s, h) - STATE(s, h[:1])}, {"rows apart"}),
     ({"state": lambda s, h: STATE(s, h) * h.sum(1, keepdim=True)}, {"padding"}),
@@ -249,7 +237,7 @@ REWARDS = [
     ({"mean": lambda s, each, batch: mean(each, batch).detach()}, {"gradients"}),
     ({"mean": lambda s, each, batch: each.mean()}, {"alike"}),
     ({"mean": lambda s, each, b: mean(each * (1 + b[Key.CHOICE]), b)}, {"alike"}),
-    ({"utilities": padding_counts}, {"alike"}),
+    ({"utilities": lambda s, *how: Logit.utilities(s, *how).nan_to_num(neginf=0.0)}, {"alike"}),
     ({"mean": lambda s, each, batch: -mean(each, batch)}, {"known reward"}),
     ({"mean": lambda s, each, b: mean(each, b) * CHANCE.random()}, {"same seed"}),
 ]
