@@ -1,10 +1,30 @@
 """What a client asks of the service: slates, feedback and items."""
 
+import asyncio
+
 
 def slate_of(client, **ask):
     response = client.post("/recommend", json=ask)
     assert response.status_code == 200, response.text
     return response.json()
+
+
+async def posted(app, body, gone=None):
+    """The status of what asks for a slate, and hangs up at an event; None: never."""
+    scope = {"type": "http", "method": "POST", "path": "/v1/recommend", "query_string": b""}
+    scope |= {"headers": [(b"content-type", b"application/json")]}
+    sent, parts = [], iter([{"type": "http.request"} | body])
+
+    async def receive():
+        if (message := next(parts, None)) is None:
+            await (gone or asyncio.Event()).wait()
+        return message or {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return sent[0]["status"]
 
 
 def kept(store, **wanted):

@@ -3,15 +3,12 @@
 They are those of the kit's tiny log: each of its kinds is a subject of twelve courses.
 """
 
-import json
-import shutil
-
 import polars as pl
 from lightrec_testing import tiny
 
 from lightrec.data.domain import Domain
-from lightrec.data.files import stamp, write_stamp
-from lightrec.data.store import CATALOG, META
+from lightrec.data.store import EventStore
+from tests.changed import changed
 
 HOOKS = f"""
 @hookimpl
@@ -43,15 +40,8 @@ def is_open(item, had):
 
 def courses_run(tiny_run, folder):
     """Copy the tiny run as one over courses."""
-    copy = shutil.copytree(tiny_run, folder / "courses")
-    data = copy / "data"
-    meta = json.loads((data / META).read_text())
-    meta["settings"]["domain"], meta["restricts"] = "courses", True
-    (data / META).write_text(json.dumps(meta))
-    items = pl.read_parquet(data / CATALOG)
-    needs = [[f"i{n}" for n in required(int(item[1:]))] for item in items["item"]]
-    items.with_columns(pl.Series("requires", needs, pl.List(pl.String))).write_parquet(
-        data / CATALOG
-    )
-    write_stamp(data, stamp(data))  # with the hashes of these files
-    return copy
+    items = EventStore(tiny_run / "data").catalog["item"]
+    needs = [[f"i{n}" for n in required(int(item[1:]))] for item in items]
+    facts = {"settings": {"domain": "courses"}, "restricts": True}
+    requires = pl.Series(needs, dtype=pl.List(pl.String))
+    return changed(tiny_run, folder / "courses", facts, catalog={"requires": requires})

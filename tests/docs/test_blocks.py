@@ -5,7 +5,6 @@ all blocks of a page work in one folder, which holds a finished run as the demo 
 pages train, they train for one epoch here.
 """
 
-import json
 import shutil
 import tomllib
 from pathlib import Path
@@ -15,12 +14,12 @@ import pytest
 import yaml
 
 from lightrec import plugins
-from lightrec.data.files import stamp, write_stamp
 from lightrec.data.store import EventStore
 from lightrec.stages import recipes
 from lightrec.stages.run import check
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import RecipeCLI
+from tests.changed import changed
 from tests.docs.pages import PAGES, ROOT, Block, blocks, commands, lines, name
 from tests.docs.shell import Environment, Here
 
@@ -40,23 +39,15 @@ FILMS = {"Toy Story": "Comedy", "Fargo": "Crime", "Star Wars": "Action", "Cluele
 @pytest.fixture(scope="session")
 def demo_run(tiny_run, tmp_path_factory) -> Path:
     """A finished run over a tiny log whose users and films are called as in the pages."""
-    run = Path(shutil.copytree(tiny_run, tmp_path_factory.mktemp("demo") / "video"))
-    catalog = EventStore(run / "data").catalog
+    catalog = EventStore(tiny_run / "data").catalog
     films = list(FILMS.items())
     titles = [f for f, _ in films] + catalog["title"].to_list()[len(films) :]
     genres = [[g] for _, g in films] + [["Drama"]] * (catalog.height - len(films))
-    catalog = catalog.with_columns(
-        pl.Series("title", titles), pl.Series("genres", genres), year=1996
-    )
-    catalog.write_parquet(run / "data" / "catalog.parquet")
-    meta = json.loads((run / "data" / "meta.json").read_text())
-    meta["item_kinds"] |= {"genres": "list", "year": "number"}
-    (run / "data" / "meta.json").write_text(json.dumps(meta))
-    users = pl.read_parquet(run / "data" / "users.parquet")
-    users = users.with_columns(pl.col("user").str.strip_prefix("u"))
-    users.write_parquet(run / "data" / "users.parquet")
-    write_stamp(run / "data", stamp(run / "data"))  # with the hashes of these files
-    return run
+    films = {"title": pl.Series(titles), "genres": pl.Series(genres), "year": 1996}
+    facts = {"item_kinds": {"genres": "list", "year": "number"}}
+    users = {"user": pl.col("user").str.strip_prefix("u")}
+    folder = tmp_path_factory.mktemp("demo") / "video"
+    return changed(tiny_run, folder, facts, catalog=films, users=users)
 
 
 @pytest.fixture(autouse=True)

@@ -157,12 +157,13 @@ def client(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr(batching, "LATER", 60)
 
     @contextmanager
-    def client(*loaders, weights=(), time=None, patience=60, **options):
+    def client(*loaders, weights=(), time=None, patience=60, store=None, aside=None, **options):
         loaders = loaders or (lambda: RunEngine(tiny_run),)
         weights = weights or (1.0,) * len(loaders)
         names = (f"arm-{place}" for place in range(len(loaders)))
         arms = list(map(Arm, names, loaders, weights))
-        service = Service(arms, Store(f"sqlite:///{tmp_path}/served.db"), time, patience)
+        store = store or Store(f"sqlite:///{tmp_path}/served.db")
+        service = Service(arms, store, time, patience, aside=aside)
         app = application(service, hidden=[str(tiny_run)], **options)
         with Http(app, raise_server_exceptions=False) as http:
             yield http

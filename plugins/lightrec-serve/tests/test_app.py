@@ -55,12 +55,6 @@ def test_a_slate_is_what_recommend_gives(client, recommender, ask):
     assert all(place["propensity"] == 1 for place in slate["items"])
 
 
-def test_candidates_alone_may_come(client):
-    with client() as http:
-        some = slate_of(http, user="u3", candidates=["i1", "i14", "i26", "none"], exclude=["i26"])
-        assert {*items(some)} == {"i1", "i14"}
-
-
 def test_what_was_served_is_exported_at_the_worth_that_the_run_gives_it(
     client, tiny_run, tmp_path, capsys
 ):

@@ -18,6 +18,7 @@ from lightrec.errors import RecipeError
 from lightrec.recommend import Recommender
 from lightrec.run import Run
 from tests.asking import items, put, send, slate_of
+from tests.changed import changed
 from tests.courses import HOOKS, Courses, courses_run
 
 
@@ -38,10 +39,6 @@ class Grown(Domain):
 
 @pytest.fixture
 def grown(tiny_run, tmp_path, lightrec_plugins):
-    copy = shutil.copytree(tiny_run, tmp_path / "grown")
-    meta = json.loads((copy / "data" / "meta.json").read_text())
-    meta["settings"]["domain"], meta["restricts"] = "grown", True
-    (copy / "data" / "meta.json").write_text(json.dumps(meta))
     hooks = f"""import sys
         from lightrec_rules.hooks import lightrec_list_parts
 
@@ -50,7 +47,8 @@ def grown(tiny_run, tmp_path, lightrec_plugins):
             return {{"grown": "{__name__}:Grown"}}
     """
     lightrec_plugins.add("grown", hooks.replace(" " * 8, ""))
-    return copy
+    facts = {"settings": {"domain": "grown"}, "restricts": True}
+    return changed(tiny_run, tmp_path / "grown", facts)
 
 
 @pytest.mark.parametrize("more", [{}, {"explore": True}, {"new": 5}], ids=str)

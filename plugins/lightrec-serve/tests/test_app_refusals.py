@@ -12,7 +12,7 @@ from lightrec_serve.access import Limits
 from lightrec_serve.run_engine import RunEngine
 
 from lightrec.errors import RecipeError
-from tests.asking import slate_of
+from tests.asking import posted, slate_of
 
 TOKENS = {"r" * 16: "read", "f" * 16: "feedback", "a" * 16: "admin"}
 READ = ["GET /metrics", "GET /metrics/", "GET /numbers", "GET /users", "GET /items/i1/similar"]
@@ -333,24 +333,9 @@ def test_tokens_are_exchanged_while_it_serves(client, tmp_path, monkeypatch, cap
 
 
 def test_a_body_that_comes_too_slowly_is_refused(client):
-    async def slow(app):
-        scope = {"type": "http", "method": "POST", "path": "/v1/recommend", "query_string": b""}
-        scope |= {"headers": [(b"content-type", b"application/json")]}
-        sent, parts = [], iter([{"type": "http.request", "body": b"{", "more_body": True}])
-
-        async def receive():
-            if (message := next(parts, None)) is None:
-                await asyncio.Event().wait()
-            return message
-
-        async def send(message):
-            sent.append(message)
-
-        await app(scope, receive, send)
-        return sent[0]["status"]
-
     with client(limits=Limits(slow=0.05)) as http:
-        assert http.portal.call(slow, http.app) == 408
+        begun = {"body": b"{", "more_body": True}
+        assert http.portal.call(posted, http.app, begun) == 408
 
 
 def test_the_description_of_the_interface_needs_no_other_server(client):

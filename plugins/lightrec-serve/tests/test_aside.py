@@ -3,17 +3,13 @@
 import shutil
 
 import pytest
-from lightrec_serve.app import application
-from lightrec_serve.run_engine import RunEngine
-from lightrec_serve.service import Arm, Service
 from lightrec_serve.store import Store, StoreError
-from starlette.testclient import TestClient
 
 from tests.asking import items, kept, send, slate_of
 
 
 @pytest.fixture
-def served(tiny_run, tmp_path, monkeypatch):
+def served(client, tmp_path, monkeypatch):
     """Opens a service whose store can be away, and a switch for that."""
 
     class Away(Store):
@@ -27,9 +23,8 @@ def served(tiny_run, tmp_path, monkeypatch):
 
     def served():
         monkeypatch.setattr("lightrec_serve.service.WATCHED", 3600)  # it is brought by the test
-        arms = [Arm("a", lambda: RunEngine(tiny_run))]
         kept, aside = Away(f"sqlite:///{tmp_path}/kept.db"), Store(f"sqlite:///{tmp_path}/aside.db")
-        return TestClient(application(Service(arms, kept, patience=60, aside=aside)))
+        return client(store=kept, aside=aside)
 
     return served, Away
 

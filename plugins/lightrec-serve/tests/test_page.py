@@ -14,7 +14,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import expect, sync_playwright
 
-from lightrec.data.files import stamp, write_stamp
+from tests.changed import changed
 from tests.processes import free_port
 
 expect.set_options(timeout=30_000)  # where cores are busy
@@ -32,12 +32,9 @@ BROKEN = """ <img src="x" onerror="document.title='broken'">"""
 def address(tiny_run, tmp_path_factory):
     """A service that asks for a token, of a run without a policy."""
     folder = tmp_path_factory.mktemp("page")
-    path = shutil.copytree(tiny_run, folder / "tiny", symlinks=True)
-    shutil.rmtree(path / "policy")
-    items = pl.read_parquet(path / "data" / "catalog.parquet")
     tea = pl.when(pl.col("kind") == "tea").then(pl.lit(BROKEN)).otherwise(pl.lit(""))
-    items.with_columns(pl.col("title") + tea).write_parquet(path / "data" / "catalog.parquet")
-    write_stamp(path / "data", stamp(path / "data"))  # with the hash of this file
+    path = changed(tiny_run, folder / "tiny", catalog={"title": pl.col("title") + tea})
+    shutil.rmtree(path / "policy")
     (folder / "tokens.yaml").write_text(f"feedback: [{TOKEN}]")
     port = free_port()
     command = [sys.executable, "-m", "lightrec", "serve", path, "--port", str(port)]

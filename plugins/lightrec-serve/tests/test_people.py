@@ -1,16 +1,13 @@
 """What is known of people: by all their sessions, outside of any, and by attributes put."""
 
-import json
-import shutil
-
 import polars as pl
 import pytest
 from lightrec_serve.run_engine import RunEngine
 from lightrec_testing import tiny
 
-from lightrec.data.files import stamp, write_stamp
 from lightrec.recommend import Recommender
 from tests.asking import items, send, slate_of
+from tests.changed import changed
 
 
 def test_one_session_of_a_person_knows_at_once_what_another_was_told(client):
@@ -69,15 +66,9 @@ def test_pages_of_a_session_repeat_nothing(client, monkeypatch):
 @pytest.fixture
 def aged(tiny_run, tmp_path):
     """The tiny run with the ages of its users: four different ones."""
-    data = shutil.copytree(tiny_run, tmp_path / "aged") / "data"
-    meta = json.loads((data / "meta.json").read_text())
-    meta["user_kinds"] = {"age": "number"}
-    (data / "meta.json").write_text(json.dumps(meta))
-    users = pl.read_parquet(data / "users.parquet")
-    age = pl.Series("age", [20 + 15 * (row % 4) for row in range(len(users))])
-    users.with_columns(age).write_parquet(data / "users.parquet")
-    write_stamp(data, stamp(data))  # with the hashes of these files
-    return data.parent
+    age = pl.Series([20 + 15 * (row % 4) for row in range(tiny.USERS)])
+    facts = {"user_kinds": {"age": "number"}}
+    return changed(tiny_run, tmp_path / "aged", facts, users={"age": age})
 
 
 def test_attributes_that_are_put_are_a_persons_profile(client, aged, monkeypatch):

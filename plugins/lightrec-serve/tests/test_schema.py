@@ -5,11 +5,6 @@ from contextlib import suppress
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
-from lightrec_serve.app import application
-from lightrec_serve.run_engine import RunEngine
-from lightrec_serve.service import Arm, Service
-from lightrec_serve.store import Store
-from starlette.testclient import TestClient
 
 HOW = {"max_examples": 30, "deadline": None, "database": None, "derandomize": True}
 HOW |= {"suppress_health_check": list(HealthCheck)}
@@ -17,14 +12,12 @@ HOW |= {"suppress_health_check": list(HealthCheck)}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["positive", "negative"])
-def test_every_route_keeps_to_its_description(tiny_run, tmp_path, mode):
+def test_every_route_keeps_to_its_description(client, mode):
     schemathesis = pytest.importorskip("schemathesis")
     checks = pytest.importorskip("schemathesis.specs.openapi.checks")
-    store = Store(f"sqlite:///{tmp_path}/served.db")
-    app = application(Service([Arm("a", lambda: RunEngine(tiny_run))], store, patience=60))
     wanted = schemathesis.GenerationMode(mode)
-    with TestClient(app):
-        api = schemathesis.openapi.from_asgi("/openapi.json", app)
+    with client() as http:
+        api = schemathesis.openapi.from_asgi("/openapi.json", http.app)
         for operation in api.get_all_operations():
 
             @settings(**HOW)

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 import sqlalchemy as sa
-from lightrec_serve.store import Feedback, Store
+from lightrec_serve.store import Store
 from lightrec_serve.tables import ANSWERS, FEEDBACK, SHOWN
 
 THREADS, TIME = 8, 1_795_000_000_000
@@ -59,7 +59,7 @@ def parent():
 
 
 @pytest.mark.slow
-def test_nothing_acknowledged_is_lost_or_counted_twice(url, parent):
+def test_nothing_acknowledged_is_lost_or_counted_twice(url, parent, event):
     chance, acknowledged = random.Random(0), list[str]()
     for kill in range(20):
         parent.stdin.write(f"{url}\tkill {kill}\n")
@@ -80,10 +80,6 @@ def test_nothing_acknowledged_is_lost_or_counted_twice(url, parent):
             again = [event(f"{key} {n}") for key in acknowledged[-20:] for n in range(2)]
             assert not any(store.feedback(again))
     assert len(acknowledged) > 100
-
-
-def event(key):
-    return Feedback(key, "s", None, "u", "other", "accepted", None, TIME)
 
 
 def look(store, acknowledged):

@@ -1,7 +1,6 @@
 """What takes long holds up nobody else, is refused where it would take too long, and has bounds."""
 
 import asyncio
-import json
 import threading
 from contextlib import contextmanager
 from operator import attrgetter
@@ -12,7 +11,7 @@ from lightrec_serve import batching, service, sessions
 from lightrec_serve.batching import Busy, Lane
 from lightrec_serve.run_engine import RunEngine
 
-from tests.asking import send, slate_of
+from tests.asking import posted, send, slate_of
 
 WISH, MISSPELT = {"ask": "blue tea"}, {"history": ["tea numbr 6"]}
 SLOW = {
@@ -109,34 +108,11 @@ def test_what_nobody_waits_for_any_more_is_neither_answered_nor_noted(
     engine, answered = RunEngine(tiny_run), []
     answer = engine.answer
 
-    async def asking(app, more):
-        """Send a request; ``more`` is what the connection says after it."""
-        body = {"type": "http.request", "body": json.dumps({"user": "u3"}).encode()}
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/recommend",
-            "headers": [(b"content-type", b"application/json")],
-            "query_string": b"",
-        }
-        messages, sent = iter([body]), []
-
-        async def receive():
-            if (message := next(messages, None)) is None:
-                await more.wait()
-            return message or {"type": "http.disconnect"}
-
-        async def send(message):
-            sent.append(message)
-
-        await app(scope, receive, send)
-        return sent[0]["status"]
-
     async def case(app, entered):
-        never, gone = asyncio.Event(), asyncio.Event()
-        stays = asyncio.create_task(asking(app, never))
+        body, gone = {"body": b'{"user": "u3"}'}, asyncio.Event()
+        stays = asyncio.create_task(posted(app, body))
         await asyncio.to_thread(entered.wait, 60)
-        leaves = asyncio.create_task(asking(app, gone))
+        leaves = asyncio.create_task(posted(app, body, gone))
         await asyncio.sleep(0.1)
         gone.set()
         assert await leaves == 499
