@@ -1,6 +1,24 @@
 """What a client asks of the service: slates, feedback and items."""
 
 import asyncio
+from datetime import UTC, datetime
+
+from lightrec_serve.store import Answer, Feedback
+
+NOON = int(datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp() * 1000)
+
+
+def event(id, item="i", session="s", time=NOON, **more):
+    """An event of a user who accepts an item."""
+    fields = {"answer": None, "user": "u", "kind": "accepted", "value": None} | more
+    return Feedback(id=id, session=session, item=item, time=time, **fields)
+
+
+def answer(id, items=("i", "j"), time=NOON, **more):
+    """An answer that shows items, each with even odds."""
+    fields = {"session": "s", "user": "u", "arm": "blend", "ranked_by": "policy"}
+    fields |= {"log_prob": -1.5, "propensities": (0.5,) * len(items)} | more
+    return Answer(id=id, time=time, items=tuple(items), **fields)
 
 
 def slate_of(client, **ask):

@@ -10,11 +10,7 @@ from lightrec.data.domain import Domain
 from lightrec.data.store import EventStore
 from tests.changed import changed
 
-HOOKS = f"""
-@hookimpl
-def lightrec_domains():
-    return {{"courses": "{__name__}:Courses"}}
-"""
+HOOKS = f'lightrec_domains = hookimpl(lambda: {{"courses": "{__name__}:Courses"}})\n'
 
 
 class Courses(Domain):

@@ -21,10 +21,17 @@ def install(folder: Path, name: str, hooks: str, version: str = "1.0", **modules
     (package / "hooks.py").write_text(head + textwrap.dedent(hooks))
     for other, text in modules.items():
         (package / f"{other}.py").write_text(textwrap.dedent(text))
+    register(folder, name, version)
+
+
+def register(folder: Path, name: str, version: str) -> None:
+    """Write what pip notes of such a distribution beside its module."""
+    module = f"lightrec_{name}"
     info = folder / f"{module}-{version}.dist-info"
     info.mkdir()
+    project = module.replace("_", "-")
     (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: lightrec-{name}\nVersion: {version}\nSummary: A test.\n"
+        f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\nSummary: A test.\n"
     )
     (info / "entry_points.txt").write_text(f"[lightrec]\n{name} = {module}.hooks\n")
 

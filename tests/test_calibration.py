@@ -27,20 +27,16 @@ def test_log_loss_of_ignorance_and_of_one_error_for_sure():
     assert metrics["calibration_error"] == 1
 
 
-def binary(probability, happened, weight=1.0):
-    """Counts of forecasts (B,) of whether something happened, and as well of whether it did not."""
-    laws = torch.stack([1 - probability, probability], 1).log()
-    return of_alternatives(laws, happened.long(), weight * torch.ones(len(laws)))
-
-
 def test_a_tempered_forecast_has_its_closed_form():
     # Of logits doubled, p becomes q = p² / (p² + (1 - p)²), whose integral is
     # p / 2 + log(2 p² - 2 p + 1) / 4. So the mean of |q - p| over an even p is log(2) / 2 - 1 / 4.
     exact = math.log(2) / 2 - 0.25
     truth = (torch.arange(400_000) + 0.5) / 400_000
     forecast = (2.0 * truth.logit()).sigmoid()
-    found = calibration_error(binary(forecast, torch.rand(400_000) < truth))
-    assert found == pytest.approx(exact, abs=0.003)
+    # Of whether something happened, and as well of whether it did not.
+    laws, happened = torch.stack([1 - forecast, forecast], 1).log(), torch.rand(400_000) < truth
+    counts = of_alternatives(laws, happened.long(), torch.ones(400_000))
+    assert calibration_error(counts) == pytest.approx(exact, abs=0.003)
 
 
 def test_temperature_and_shift_are_found_again():

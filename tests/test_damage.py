@@ -83,13 +83,6 @@ def run(tiny_run, tmp_path_factory) -> Path:
     return Path(shutil.copytree(tiny_run, tmp_path_factory.mktemp("damage") / "run"))
 
 
-def files_of(run):
-    """List the files of stages that commands read."""
-    unread = (".ckpt", ".html", ".png", ".md")
-    files = sorted(path for path in run.glob("*/*") if path.is_file())
-    return [path for path in files if path.suffix not in unread and path.parent.name != "logs"]
-
-
 @contextmanager
 def replaced(path, instead):
     """Give a file other bytes, or None for no file at all, for the length of a block."""
@@ -148,7 +141,9 @@ def test_a_full_disk_behind_the_output_is_told():
 @pytest.mark.slow
 @pytest.mark.parametrize("begin", range(0, MUTATIONS, PER_TEST))
 def test_no_mutation_of_a_file_ends_in_a_traceback(run, begin, capfd):
-    files = files_of(run)
+    unread = (".ckpt", ".html", ".png", ".md")
+    files = sorted(path for path in run.glob("*/*") if path.is_file())
+    files = [path for path in files if path.suffix not in unread and path.parent.name != "logs"]
     for number in range(begin, begin + PER_TEST):
         chance = random.Random(number)
         path = chance.choice(files)

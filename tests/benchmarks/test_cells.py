@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks import derived, logs, run, table
-from benchmarks.run import names
 from lightrec.__main__ import main
 from lightrec.cli.run import stages
 
@@ -59,7 +58,7 @@ def test_settings_are_those_of_the_recipes(name, monkeypatch, tmp_path):
             main(["run", *words])
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", run.names())
 def test_every_declared_table_has_results(name):
     for made in table.tables(name):
         head, _, *rows = made.splitlines()

@@ -13,17 +13,15 @@ import yaml
 from lightrec import plugins
 from lightrec.__main__ import main
 from lightrec.cli.plugins import KINDS
-from tests.installed import install
+from tests.installed import install, register
 
 BROKEN = (
     "The plugin lightrec-crash 1.0 cannot be loaded from lightrec_crash.hooks: "
     "ModuleNotFoundError: No module named 'no_such_module_here'"
 )
-TAKER = """
-    @hookimpl
-    def lightrec_encoders():
-        return {n: f"lightrec_taker.encoder:{n}" for n in ("TextEncoder", "Braille")}
-"""
+TAKER = """lightrec_encoders = hookimpl(
+    lambda: {n: f"lightrec_taker.encoder:{n}" for n in ("TextEncoder", "Braille")}
+)"""
 TAKEN = (
     "The name 'TextEncoder' among the encoders is taken: lightrec 0.1.0 "
     "(lightrec.encoders.text:TextEncoder) and lightrec-taker 1.0 "
@@ -82,23 +80,14 @@ def new(tmp_path, monkeypatch, capsys):
         assert status == 0, text
         assert "pip install -e 'lightrec-board-games[test]'" in text
         folder = tmp_path / "lightrec-board-games"
-        install_written(folder, monkeypatch)
+        register(folder, "board_games", "0.1.0")
+        monkeypatch.syspath_prepend(folder)
+        plugins.installed.cache_clear()
         return folder
 
     yield write
     for name in [name for name in sys.modules if name.startswith("lightrec_board_games")]:
         del sys.modules[name]
-
-
-def install_written(folder, monkeypatch):
-    info = folder / "lightrec_board_games-0.1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: lightrec-board-games\nVersion: 0.1.0\n"
-    )
-    (info / "entry_points.txt").write_text("[lightrec]\nboard_games = lightrec_board_games.hooks\n")
-    monkeypatch.syspath_prepend(folder)
-    plugins.installed.cache_clear()
 
 
 def files(folder):

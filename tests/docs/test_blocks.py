@@ -20,7 +20,7 @@ from lightrec.stages.run import check
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import RecipeCLI
 from tests.changed import changed
-from tests.docs.pages import PAGES, ROOT, Block, blocks, commands, lines, name
+from tests.docs.pages import PAGES, ROOT, blocks, commands, lines, name
 from tests.docs.shell import Environment, Here
 
 FRONT = ROOT / "README.md"
@@ -82,16 +82,12 @@ def test_page_runs(page, demo_run, tmp_path, monkeypatch, capsys, request):
         elif block.language == "python":
             exec(compile(block.text, block.where, "exec"), names)
         elif block.language == "console":
-            run_console(block, shell)
-
-
-def run_console(block: Block, shell: Here | Environment) -> None:
-    for command, shown in commands(block):
-        status, printed = shell.run(command)
-        expected = 2 if "fails" in block.marks else 0
-        assert status == expected, f"{block.where}: {command} ended with {status}:\n{printed}"
-        if "compared" in block.marks:
-            assert printed == shown, f"{block.where}: {command} printed:\n{printed}"
+            for command, shown in commands(block):
+                status, printed = shell.run(command)
+                expected = 2 if "fails" in block.marks else 0
+                said = f"{block.where}: {command} ended with {status}:\n{printed}"
+                assert status == expected, said
+                assert "compared" not in block.marks or printed == shown, said
 
 
 SETTINGS = [

@@ -37,15 +37,9 @@ def test_a_log_tells_what_was_shown_chosen_and_how_likely_it_was(tmp_path):
     assert events[Column.IMPRESSION].n_unique() == events.height
 
 
-HOOKS = """
-@hookimpl
-def lightrec_simulators():
-    return {"TinyWorld": "lightrec_testing.simulators:TinyWorld"}
-"""
-
-
 def test_a_world_is_found_by_name_and_wrong_settings_are_told(lightrec_plugins):
-    lightrec_plugins.add("tiny", HOOKS)
+    worlds = {"TinyWorld": f"{TinyWorld.__module__}:TinyWorld"}
+    lightrec_plugins.add("tiny", f"lightrec_simulators = hookimpl(lambda: {worlds})")
     on = simulations.simulation("TinyWorld", 10, 0, {"slate_size": 2})
     assert on.simulator.slate_size == 2
     assert {"random", "oracle"} <= {*on.policies}

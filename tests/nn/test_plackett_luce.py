@@ -54,15 +54,11 @@ def fits_the_law(columns: torch.Tensor, logits: list[float]) -> bool:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 6])
-def test_log_probabilities_of_all_slates_equal_the_definition(size):
+def test_log_probabilities_of_all_slates_equal_the_definition_and_samples_follow_it(size):
     table = list(permutations(range(6), size))
     law = PlackettLuce(LOGITS.expand(len(table), -1), slate_size=size)
     expected = [float(exact(GENTLE, slate)) for slate in table]
     assert law.log_prob(torch.tensor(table)).exp().tolist() == pytest.approx(expected, rel=1e-10)
-
-
-@pytest.mark.parametrize("size", [1, 2, 3])
-def test_samples_follow_the_law(size):
     torch.manual_seed(0)
     assert fits_the_law(PlackettLuce(LOGITS, slate_size=size).sample((ROWS,)), GENTLE)
 

@@ -1,5 +1,7 @@
 """Policies: what they rank by, how they are saved, and what a learned one begins with."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from tensordict import TensorDict
@@ -99,23 +101,12 @@ class Circle(Policy):
 
     def distribution(self, state, slate_size=1):
         circle = (state[Key.HISTORY][:, -1:] + torch.arange(N)) % N + 1  # after the last one chosen
-        return Sure(circle[:, :slate_size])
+        slate = circle[:, :slate_size]
+        law = lambda shown: torch.where((shown == slate).all(-1), 0.0, -torch.inf)  # noqa: E731
+        return SimpleNamespace(mode=slate, sample=lambda: slate, log_prob=law)  # for certain
 
     def arrange(self, slate):
         return slate.flip(1)
-
-
-class Sure:
-    """One slate, for certain."""
-
-    def __init__(self, slate):
-        self.mode = slate
-
-    def sample(self):
-        return self.mode
-
-    def log_prob(self, slate):
-        return torch.where((slate == self.mode).all(-1), 0.0, -torch.inf)
 
 
 def test_a_policy_needs_nothing_but_a_law():

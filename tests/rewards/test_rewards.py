@@ -124,13 +124,9 @@ class ItemReward(Reward):
         return (transition[Key.ACTION] * self.taken(transition)).sum(1, keepdim=True).float()
 
 
-def rows(history, clicked):
-    history, clicked = torch.tensor(history), torch.tensor(clicked).unsqueeze(1)
-    data = {Key.HISTORY: history, Key.ACTION: clicked.clamp_min(1), Key.TAKEN: clicked > 0}
-    return TensorDict(data, batch_size=[len(history)])
-
-
-STEPS = rows([[0, 2, 2], [0, 0, 1], [3, 1, 2]], [2, 3, 0])
+CLICKED = torch.tensor([[2], [3], [0]])
+STEPS = TensorDict({Key.ACTION: CLICKED.clamp_min(1), Key.TAKEN: CLICKED > 0}, batch_size=[3])
+STEPS[Key.HISTORY] = torch.tensor([[0, 2, 2], [0, 0, 1], [3, 1, 2]])
 
 
 def test_a_weighted_sum_by_hand():

@@ -17,11 +17,6 @@ from tests.simulators.tastes import fixed_tastes, starts_of
 ALLOWED = torch.tensor([[0, 1, 0, 1, 1], [0, 0, 0, 0, 1]]).bool()
 
 
-def make(probabilities=(0.2, 0.7, 0.5, 0.9) * 6, users=64, **settings):
-    model, starts = fixed_tastes(list(probabilities)), starts_of([[]] * users)
-    return UserModelSimulator(model, starts, users, history_length=4, **settings)
-
-
 def play(simulator, choose):
     """Whole sessions of all rows, without resets: rows (T, B) of next states."""
     state, steps = simulator.reset(), []
@@ -141,7 +136,7 @@ def test_impossible_settings_are_refused():
         ({"max_candidates": 3}, "popularity"),
     ):
         with pytest.raises(RecipeError, match=message):
-            make(**bad)
+            UserModelSimulator(fixed_tastes([0.5] * 24), starts_of([[]]), 1, **bad)
 
 
 def test_an_ensemble_takes_by_the_mean_and_says_how_uncertain_it_is():

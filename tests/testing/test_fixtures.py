@@ -7,11 +7,7 @@ from lightrec_testing import tiny
 
 from lightrec import plugins
 
-DOMAIN = """
-    @hookimpl
-    def lightrec_domains():
-        return {"chess": "lightrec.data.domain:Domain"}
-"""
+DOMAIN = 'lightrec_domains = hookimpl(lambda: {"chess": "lightrec.data.domain:Domain"})'
 
 
 def test_models_are_the_same_each_time_and_leave_chance_alone():

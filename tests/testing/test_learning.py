@@ -45,11 +45,6 @@ class CrossEntropy(RankingLoss):
         return each.sum() / max(len(each), 1)
 
 
-class Unsaved(CrossEntropy):
-    def __init__(self):
-        super().__init__(CHANCE.random())
-
-
 def after(change):
     """A loss whose mean is changed afterwards."""
     return {"mean": lambda s, each, target: change(CrossEntropy.mean(s, each, target), target)}
@@ -86,11 +81,6 @@ class Counts(ItemModel):
 
     def change(self, scores, histories):
         return scores
-
-
-class Forgets(Counts):
-    def __init__(self, weight: float = 0.5):
-        super().__init__(2 * weight)
 
 
 class Trained(Counts):
@@ -258,9 +248,13 @@ LEARNERS = [
     ("base", "changed", "names"),
     [
         *((CrossEntropy, *wrong) for wrong in LOSSES),
-        (Unsaved, {}, {"saved"}),
+        (
+            CrossEntropy,
+            {"__init__": lambda s: CrossEntropy.__init__(s, CHANCE.random())},
+            {"saved"},
+        ),
         *((Counts, *wrong) for wrong in MODELS),
-        (Forgets, {}, {"saved"}),
+        (Counts, {"__init__": lambda s, weight=0.5: Counts.__init__(s, 2 * weight)}, {"saved"}),
         (Trained, {}, {"gradients"}),
         *((Pooled, *wrong) for wrong in CHOICES),
         (Fixed, {}, {"saved"}),

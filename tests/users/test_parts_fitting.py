@@ -22,10 +22,11 @@ ITEMS = 6
 HOUR = 3600
 
 
-def log_of(sessions, rng):
-    """Sessions of 1 to 8 slates: who declined leaves with probability .5, who took with .1."""
-    rows = []
-    for session in range(sessions):
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """Of sessions of 1 to 8 slates: who declined leaves with probability .5, who took with .1."""
+    rows, rng = [], np.random.default_rng(0)
+    for session in range(12_000):
         for step in range(8):
             took = rng.random() < 0.6
             item = int(rng.integers(ITEMS))
@@ -42,12 +43,6 @@ def log_of(sessions, rng):
             )
             if rng.random() < (0.1 if took else 0.5):
                 break
-    return rows
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory):
-    rows = log_of(12_000, np.random.default_rng(0))
     events = pl.DataFrame(rows, infer_schema_length=None)
     store = prepared(events, tmp_path_factory.mktemp("parts") / "data")
     torch.manual_seed(0)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from lightrec_audit.compare import by_user, compared, find_models, holm, signed_ranks
+from lightrec_testing import parametrize_checks, plugin_checks
 from scipy import stats
 
 from lightrec.__main__ import main
@@ -17,6 +18,11 @@ from lightrec.ranking.item_models.als import ALS
 from lightrec.ranking.item_models.item_to_item import EASE, ItemKNN
 from lightrec.ranking.metrics import RankingResult
 from lightrec.run import Run
+
+
+@parametrize_checks(plugin_checks("lightrec-audit"))
+def test_contract(check):
+    check()
 
 
 def test_models_of_a_run_have_the_figures_of_its_own_evaluation(tiny_run, tmp_path):

@@ -14,7 +14,6 @@ from lightrec.ranking.item_models.als import ALS
 from lightrec.ranking.item_models.base import Popularity
 from lightrec.ranking.item_models.item_to_item import ItemKNN
 from lightrec.users.choice_model import RecurrentChoice
-from lightrec.users.user_model import UserModel
 
 N = tiny.NUM_ITEMS
 HISTORY = torch.tensor([[3, 7, 1, 7, 12, 5, 2]])
@@ -51,10 +50,6 @@ def blend():
     return Blend(tiny.tiny_ranker(), models, {"ranker": 0.7, **dict.fromkeys(models, 0.5)})
 
 
-def mixed():
-    return Mixture(blend(), utilities(UserModel([tiny.tiny_choice_model()])), 0.5, 4)
-
-
 MODELS = {
     "ranker": tiny.tiny_ranker,
     "matrix": knn,
@@ -63,7 +58,7 @@ MODELS = {
     "candidate": lambda: candidate(tiny.tiny_choice_model()),
     "recurrent": lambda: candidate(RecurrentChoice(N, tiny.VECTOR_SIZE, 3).eval()),
     "popularity": popularity,
-    "mixture": mixed,
+    "mixture": lambda: Mixture(blend(), utilities(tiny.tiny_user_model()), 0.5, 4),
     "another policy": lambda: GreedyRankerPolicy(tiny.tiny_ranker()),
 }
 EXACT = ("ranker", "matrix", "als", "candidate", "popularity")

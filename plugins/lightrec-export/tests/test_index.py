@@ -31,11 +31,6 @@ def sorted_out(table, bias, queries, k, allowed=None, seen=None):
     return np.pad(items, missing) * (best > -np.inf), best
 
 
-def same(result, expected):
-    np.testing.assert_array_equal(result.items.numpy(), expected[0])
-    np.testing.assert_allclose(result.scores.numpy(), expected[1], rtol=1e-5, atol=1e-5)
-
-
 @given(
     seed=st.integers(0, 10_000),
     count=st.integers(1, 700),
@@ -58,7 +53,9 @@ def test_flat_finds_what_sorting_finds(seed, count, batch, k, share, each, seen,
     expected = sorted_out(table, bias, queries, k, allowed, barred)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index, "SCORES", at_once)
-        same(Flat(table, bias).search(queries, k, allowed, barred), expected)
+        result = Flat(table, bias).search(queries, k, allowed, barred)
+    np.testing.assert_array_equal(result.items.numpy(), expected[0])
+    np.testing.assert_allclose(result.scores.numpy(), expected[1], rtol=1e-5, atol=1e-5)
 
 
 @given(seed=st.integers(0, 10_000), columns=st.integers(1, 2_500), k=st.integers(1, 12))

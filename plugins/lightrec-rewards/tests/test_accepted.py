@@ -79,18 +79,14 @@ def test_without_a_fitted_law_people_stay_at_the_assumed_rate(model, transition)
         bound(ReturnReward(), users)
 
 
-def fit(model):
+def test_staying_and_returning_by_hand(model, transition):
     """Leaving with log-odds step - 2 · share accepted; returns after e^(11 + share) seconds."""
     leaving, returns = LeavingModel(model.state_size), ReturnModel(model.state_size)
     leaving.levels.weight.data[:, 0] = torch.arange(65.0)
     leaving.linear.weight.data[0, -3] = -2.0
     returns.linear.weight.data[0, -1] = 1.0
     returns.linear.bias.data[0] = 11.0
-    return UserModel([model], leaving=leaving, returning=returns)
-
-
-def test_staying_and_returning_by_hand(model, transition):
-    users = fit(model)
+    users = UserModel([model], leaving=leaving, returning=returns)
     # After the step: 1 of 1, 1 of 2 and 3 of 4 slates were accepted.
     shares = [1.0, 0.5, 0.75]
     leave = [1 / (1 + math.exp(-(n - 2 * s))) for n, s in zip([1, 2, 4], shares, strict=True)]

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
@@ -15,13 +14,12 @@ from lightrec_serve import batching
 from lightrec_serve.app import application
 from lightrec_serve.run_engine import RunEngine
 from lightrec_serve.service import Arm, Service
-from lightrec_serve.store import Answer, Feedback, Store
+from lightrec_serve.store import Store
 from starlette.testclient import TestClient
 
 from tests.processes import free_port
 
 PASSWORD = "a secret of the tests"
-NOON = int(datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp() * 1000)
 
 
 class Server:
@@ -113,29 +111,6 @@ def lite(tmp_path):
     """A store in SQLite alone, for what does not depend on the database."""
     with Store(f"sqlite:///{tmp_path}/serve.db") as opened:
         yield opened
-
-
-@pytest.fixture(scope="session")
-def event():
-    """Makes an event of a user who accepts an item."""
-
-    def event(id, item="i", session="s", time=NOON, **more):
-        fields = {"answer": None, "user": "u", "kind": "accepted", "value": None} | more
-        return Feedback(id=id, session=session, item=item, time=time, **fields)
-
-    return event
-
-
-@pytest.fixture(scope="session")
-def answer():
-    """Makes an answer that shows items, each with even odds."""
-
-    def answer(id, items=("i", "j"), time=NOON, **more):
-        fields = {"session": "s", "user": "u", "arm": "blend", "ranked_by": "policy"}
-        fields |= {"log_prob": -1.5, "propensities": (0.5,) * len(items)} | more
-        return Answer(id=id, time=time, items=tuple(items), **fields)
-
-    return answer
 
 
 class Http(TestClient):

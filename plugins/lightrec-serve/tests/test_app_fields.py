@@ -21,6 +21,8 @@ from tests.asking import items, put, send, slate_of
 from tests.changed import changed
 from tests.courses import HOOKS, Courses, courses_run
 
+PARTS = "from lightrec_rules.hooks import lightrec_list_parts\n"
+
 
 class Grown(Domain):
     """Songs are not for users whose number is odd, and new items say so by their titles.
@@ -39,14 +41,8 @@ class Grown(Domain):
 
 @pytest.fixture
 def grown(tiny_run, tmp_path, lightrec_plugins):
-    hooks = f"""import sys
-        from lightrec_rules.hooks import lightrec_list_parts
-
-        @hookimpl
-        def lightrec_domains():
-            return {{"grown": "{__name__}:Grown"}}
-    """
-    lightrec_plugins.add("grown", hooks.replace(" " * 8, ""))
+    domain = f'lightrec_domains = hookimpl(lambda: {{"grown": "{__name__}:Grown"}})'
+    lightrec_plugins.add("grown", f"{PARTS}{domain}")
     facts = {"settings": {"domain": "grown"}, "restricts": True}
     return changed(tiny_run, tmp_path / "grown", facts)
 
@@ -101,9 +97,7 @@ def test_a_slate_is_shown_at_the_time_that_is_said_and_else_at_that_of_the_log(
 
 @pytest.fixture
 def courses(tiny_run, tmp_path, lightrec_plugins):
-    lightrec_plugins.add(
-        "courses", f"from lightrec_rules.hooks import lightrec_list_parts\n{HOOKS}"
-    )
+    lightrec_plugins.add("courses", f"{PARTS}{HOOKS}")
     return courses_run(tiny_run, tmp_path)
 
 

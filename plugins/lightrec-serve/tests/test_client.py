@@ -14,23 +14,17 @@ def asked(client):
     """A client of a service whose first answer may be another one."""
     first = []
 
-    class Transport(httpx.BaseTransport):
-        def __init__(self, http):
-            self.http = http
+    def answer(request):
+        if first:
+            if isinstance(first[0], Exception):
+                raise first.pop(0)
+            return first.pop(0)
+        sent = {"content": request.read(), "headers": request.headers}
+        answer = http.request(request.method, str(request.url), **sent)
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
 
-        def handle_request(self, request):
-            if first:
-                if isinstance(first[0], Exception):
-                    raise first.pop(0)
-                return first.pop(0)
-            answer = self.http.request(
-                request.method, str(request.url), content=request.read(), headers=request.headers
-            )
-            return httpx.Response(
-                answer.status_code, headers=answer.headers, content=answer.content
-            )
-
-    with client() as http, Client("http://testserver", transport=Transport(http)) as opened:
+    transport = httpx.MockTransport(answer)
+    with client() as http, Client("http://testserver", transport=transport) as opened:
         yield opened, first
 
 

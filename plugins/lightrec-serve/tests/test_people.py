@@ -1,7 +1,6 @@
 """What is known of people: by all their sessions, outside of any, and by attributes put."""
 
 import polars as pl
-import pytest
 from lightrec_serve.run_engine import RunEngine
 from lightrec_testing import tiny
 
@@ -63,15 +62,10 @@ def test_pages_of_a_session_repeat_nothing(client, monkeypatch):
         assert http.post("/recommend", json=drawn).status_code == 422
 
 
-@pytest.fixture
-def aged(tiny_run, tmp_path):
-    """The tiny run with the ages of its users: four different ones."""
+def test_attributes_that_are_put_are_a_persons_profile(client, tiny_run, tmp_path, monkeypatch):
     age = pl.Series([20 + 15 * (row % 4) for row in range(tiny.USERS)])
     facts = {"user_kinds": {"age": "number"}}
-    return changed(tiny_run, tmp_path / "aged", facts, users={"age": age})
-
-
-def test_attributes_that_are_put_are_a_persons_profile(client, aged, monkeypatch):
+    aged = changed(tiny_run, tmp_path / "aged", facts, users={"age": age})
     new, engine, asked = {"user": "ann", "attributes": {"age": 64}}, RunEngine(aged), []
     answer = engine.answer
     monkeypatch.setattr(engine, "answer", lambda q: asked.extend(q) or answer(q))

@@ -14,9 +14,9 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import read_tables
 from lightrec.data.schema import LOG_SCHEMA
 from lightrec.errors import DataError
+from tests.asking import NOON, answer, event
 
 DAY = date(2026, 11, 27)
-NOON = int(datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp() * 1000)
 HALF_A_DAY = 43_200_000
 
 
@@ -41,7 +41,7 @@ def test_an_interval_goes_by_people_and_not_by_what_each_of_them_repeats(places)
     assert share_of(0, 0, 0, (0, 0, 0)) == (0, 0, 1)
 
 
-def test_numbers_are_counted_by_arm(store, event, answer):
+def test_numbers_are_counted_by_arm(store):
     for n in range(100):
         store.answered(answer(f"a{n}", ["i", "j", f"k{n % 7}"], latency_ms=100.0 - n))
         store.answered(answer(f"b{n}", ["i"], NOON - 1, arm="policy", latency_ms=None))
@@ -63,7 +63,7 @@ def test_numbers_are_counted_by_arm(store, event, answer):
     assert (late[1].answers, late[1].shown, late[1].rate, late[1].high) == (1, 0, 0, 1)
 
 
-def test_trials_are_of_no_log_number_or_history_but_their_own(store, tmp_path, event, answer):
+def test_trials_are_of_no_log_number_or_history_but_their_own(store, tmp_path):
     for session in ("tried", "real"):
         store.begin(Session(session, "u", "blend", NOON, session == "tried"))
         store.answered(answer(f"of {session}", [f"{session}1", "x"], session=session))
@@ -76,7 +76,7 @@ def test_trials_are_of_no_log_number_or_history_but_their_own(store, tmp_path, e
             assert pl.read_parquet(file)["session"].unique().to_list() == [session]
 
 
-def test_feedback_becomes_a_log_that_is_read(store, url, tmp_path, event, answer, capsys):
+def test_feedback_becomes_a_log_that_is_read(store, url, tmp_path, capsys):
     store.answered(answer("a", ["x", "y"]))
     store.feedback(
         [
@@ -105,7 +105,7 @@ def at(milliseconds):
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
-def test_what_was_shown_has_what_its_feedback_was_worth(url, tmp_path, event, answer):
+def test_what_was_shown_has_what_its_feedback_was_worth(url, tmp_path):
     worth = {"click": 1.0, "buy": 5.0, "skip": -1.0, "seconds": 0.1}
     with Store(url) as store:
         store.note_worth(worth)
@@ -144,7 +144,7 @@ def test_what_was_shown_has_what_its_feedback_was_worth(url, tmp_path, event, an
     assert log.events.equals(shown.select(list(LOG_SCHEMA)))
 
 
-def test_what_a_service_noted_of_worth_holds_for_whoever_exports(url, tmp_path, event, answer):
+def test_what_a_service_noted_of_worth_holds_for_whoever_exports(url, tmp_path):
     def values(kinds=None):
         with Store(url) as store:
             assert store.numbers()[0].accepted == 3
@@ -162,7 +162,7 @@ def test_what_a_service_noted_of_worth_holds_for_whoever_exports(url, tmp_path, 
     assert values({"accepted": "view"}) == [0.1, -1, 0.1, 1]
 
 
-def test_an_export_is_the_same_again_and_appears_whole(store, tmp_path, monkeypatch, event, answer):
+def test_an_export_is_the_same_again_and_appears_whole(store, tmp_path, monkeypatch):
     monkeypatch.setattr(records, "ROWS", 7)
     for n in range(20):
         store.answered(answer(str(n), time=NOON + n % 3))

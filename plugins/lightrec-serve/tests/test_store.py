@@ -3,7 +3,6 @@
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
@@ -12,9 +11,7 @@ from lightrec_serve import store as module
 from lightrec_serve.store import Session, Store, StoreError
 from lightrec_serve.tables import ANSWERS, SHOWN, WRITING
 
-from tests.asking import kept
-
-NOON = int(datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp() * 1000)
+from tests.asking import NOON, answer, event, kept
 
 
 def rows(store, table):
@@ -55,7 +52,7 @@ def all_at_once(store, *calls):
         return [future.result() for future in futures]
 
 
-def test_a_person_a_day_and_an_event_are_erased_and_others_are_not(store, answer, event):
+def test_a_person_a_day_and_an_event_are_erased_and_others_are_not(store):
     for user, when in (("u", NOON), ("v", NOON + 1), ("w", NOON - 1)):
         session = f"of {user}"
         store.begin(Session(session, user, "blend", when))
@@ -81,7 +78,7 @@ def test_a_session_begins_once(store):
     assert store.session("s") == first
 
 
-def test_everything_survives_closing(url, event, answer):
+def test_everything_survives_closing(url):
     events = [event("1", value=2.5), event("2", "ä\n'", user=None, answer="a")]
     with Store(url) as store:
         store.begin(Session("s", None, "blend", NOON))
@@ -102,7 +99,7 @@ def test_everything_survives_closing(url, event, answer):
     assert list(map(tuple, shown)) == [("a", 1, "i", None), ("a", 2, "j", 0.25)]
 
 
-def test_an_event_counts_once_in_its_session(store, event):
+def test_an_event_counts_once_in_its_session(store):
     late, first, again = event("1", time=NOON + 1), event("2", "j"), event("1", "k")
     assert store.feedback([late, first, again]) == [True, True, False]
     other, same = event("1", session="other"), event("3", "k")
@@ -112,7 +109,7 @@ def test_an_event_counts_once_in_its_session(store, event):
     assert kept(store, session="other") == [other]
 
 
-def test_a_history_is_the_newest_of_a_users_sessions(store, event):
+def test_a_history_is_the_newest_of_a_users_sessions(store):
     events = [event(str(n), f"item {n}", f"s{n % 2}", NOON + n) for n in range(6)]
     store.feedback([*events[::-1], event("x", user="other"), event("y", user=None)])
 
@@ -147,7 +144,7 @@ def test_items_are_put_and_deleted_and_changes_are_numbered(store):
     assert store.items(after=changes[-1].number) == []
 
 
-def test_32_threads_that_send_the_same_count_it_once(store, event):
+def test_32_threads_that_send_the_same_count_it_once(store):
     def client(thread):
         pairs = []
         for start in range(thread, thread + 40, 2):
@@ -162,7 +159,7 @@ def test_32_threads_that_send_the_same_count_it_once(store, event):
     assert sorted(int(each.id) for each in kept(store, session="s")) == [*range(40)]
 
 
-def test_a_failed_transaction_reaches_all_its_callers_and_leaves_nothing(lite, event, answer):
+def test_a_failed_transaction_reaches_all_its_callers_and_leaves_nothing(lite):
     with lite.engine.connect() as connection:
         connection.exec_driver_sql(
             "CREATE TRIGGER refuse BEFORE INSERT ON serve_feedback WHEN NEW.item = 'bad' "
@@ -186,7 +183,7 @@ def test_a_failed_transaction_reaches_all_its_callers_and_leaves_nothing(lite, e
     assert (rows(lite, ANSWERS), rows(lite, SHOWN)) == (1, 2)
 
 
-def test_closing_writes_what_waits_and_refuses_what_comes_after(url, event, answer):
+def test_closing_writes_what_waits_and_refuses_what_comes_after(url):
     store = Store(url)
     for number in range(500):
         store.answered(answer(str(number)))
@@ -199,7 +196,7 @@ def test_closing_writes_what_waits_and_refuses_what_comes_after(url, event, answ
         assert rows(store, ANSWERS) == 500
 
 
-def test_closing_says_what_could_not_be_written(lite, answer):
+def test_closing_says_what_could_not_be_written(lite):
     with lite.engine.connect() as connection:
         connection.exec_driver_sql("DROP TABLE serve_shown")
     lite.answered(answer("a"))
@@ -207,7 +204,7 @@ def test_closing_says_what_could_not_be_written(lite, answer):
         lite.close()
 
 
-def test_no_more_waits_than_there_is_room_for(lite, monkeypatch, answer):
+def test_no_more_waits_than_there_is_room_for(lite, monkeypatch):
     def note(id):
         try:
             lite.answered(answer(id))

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from lightrec_serve.store import Store
 from lightrec_serve.tables import ANSWERS, FEEDBACK, SHOWN
 
+from tests.asking import event
+
 THREADS, TIME = 8, 1_795_000_000_000
 
 CHILD = f"""
@@ -59,7 +61,7 @@ def parent():
 
 
 @pytest.mark.slow
-def test_nothing_acknowledged_is_lost_or_counted_twice(url, parent, event):
+def test_nothing_acknowledged_is_lost_or_counted_twice(url, parent):
     chance, acknowledged = random.Random(0), list[str]()
     for kill in range(20):
         parent.stdin.write(f"{url}\tkill {kill}\n")

@@ -6,23 +6,23 @@ from lightrec_serve.store import Session, Store, StoreError
 from lightrec_serve.tables import ABOUT
 
 from lightrec.errors import DataError
+from tests.asking import answer, event
 
 
 @pytest.mark.parametrize(
-    ("kind", "fields", "said"),
+    ("make", "fields", "said"),
     [
-        ("event", {"id": ""}, "The id of a Feedback is ''; expected is text of 1 to 1000 bytes"),
-        ("event", {"item": "a\0b"}, "The item of a Feedback is 'a\\x00b'"),
-        ("event", {"user": "ä" * 501}, "text of 1 to 1000 bytes in UTF-8"),
-        ("event", {"value": float("nan")}, "nan; expected is a number between"),
-        ("answer", {"propensities": (0.5,)}, "expected is one for each of"),
-        ("answer", {"propensities": (0.5, 0.0)}, "0.0; expected is a probability above 0"),
-        ("answer", {"items": ["i", "i"]}, "expected is each item once"),
-        ("answer", {"log_prob": float("-inf")}, "a finite logarithm of a probability"),
+        (event, {"id": ""}, "The id of a Feedback is ''; expected is text of 1 to 1000 bytes"),
+        (event, {"item": "a\0b"}, "The item of a Feedback is 'a\\x00b'"),
+        (event, {"user": "ä" * 501}, "text of 1 to 1000 bytes in UTF-8"),
+        (event, {"value": float("nan")}, "nan; expected is a number between"),
+        (answer, {"propensities": (0.5,)}, "expected is one for each of"),
+        (answer, {"propensities": (0.5, 0.0)}, "0.0; expected is a probability above 0"),
+        (answer, {"items": ["i", "i"]}, "expected is each item once"),
+        (answer, {"log_prob": float("-inf")}, "a finite logarithm of a probability"),
     ],
 )
-def test_what_no_database_can_hold_is_refused_at_once(request, kind, fields, said):
-    make = request.getfixturevalue(kind)
+def test_what_no_database_can_hold_is_refused_at_once(make, fields, said):
     make("1")
     with pytest.raises(DataError) as caught:
         make(**{"id": "1", **fields})
@@ -63,7 +63,7 @@ def test_a_file_that_is_no_database_or_may_not_be_written(tmp_path):
         Store(f"sqlite:///file:{tmp_path}/serve.db?mode=ro&uri=true")
 
 
-def test_a_database_of_the_first_version_is_brought_up_to_date(url, event):
+def test_a_database_of_the_first_version_is_brought_up_to_date(url):
     with Store(url) as store, store.engine.begin() as connection:
         connection.exec_driver_sql("DROP INDEX serve_answers_session")
         connection.exec_driver_sql("ALTER TABLE serve_sessions DROP COLUMN trial")
@@ -103,7 +103,7 @@ def test_a_server_that_acknowledges_what_it_may_lose_is_refused(server):
         Store(f"{url}?options=-csynchronous_commit%3Doff")
 
 
-def test_a_server_that_comes_back_is_used_again(server, event):
+def test_a_server_that_comes_back_is_used_again(server):
     """Connections that the server has ended fail the calls that they carry, and no others."""
     with Store(server.new_database()) as store:
         store.feedback([event("1")])

@@ -320,9 +320,6 @@ def test_lines_that_cannot_be_used_are_left_out_and_kept_in_a_file(tmp_path, kin
         read_tables(path, skip_broken=str(out))
 
 
-BROKEN_READER = """
-import no_such_module_here
-"""
 ODD = """
 from lightrec.data.readers.base import Reader
 
@@ -346,7 +343,7 @@ def test_a_broken_reader_keeps_nobody_from_reading_and_an_odd_one_is_named(
     lightrec_plugins, tmp_path, capsys
 ):
     folder, log = lightrec_plugins.folder, tmp_path / "log.csv"
-    (folder / "broken_reader.py").write_text(BROKEN_READER)
+    (folder / "broken_reader.py").write_text("import no_such_module_here\n")
     (folder / "odd_reader.py").write_text(ODD)
     lightrec_plugins.add("readers", HOOKS)
     log.write_text("user,item\nu1,tea\n")

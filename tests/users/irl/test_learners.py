@@ -50,8 +50,10 @@ def solve(reward, discount, records_nothing=True):
     return value, q[:, :N] - q[:, N:]
 
 
-def rows(reward):
-    """Every state, offer and choice, weighed by how likely it is."""
+@pytest.fixture(scope="module")
+def world():
+    """A reward, and every state, offer and choice, weighed by how likely it is under it."""
+    reward = torch.randn(N + 1, N, generator=torch.Generator().manual_seed(3)).double()
     utilities = solve(reward, DISCOUNT)[1]
     grid = torch.cartesian_prod(*(torch.arange(n) for n in (N + 1, len(SETS), 3)))
     state, offer, choice = grid.unbind(1)
@@ -59,7 +61,7 @@ def rows(reward):
     q = pad(pad(utilities, (1, 0))[state].gather(1, sets), (0, 1))
     weight = q.softmax(1).gather(1, choice.unsqueeze(1)).squeeze(1)
     batch = {Key.HISTORY: history, Key.CANDIDATES: sets, Key.CHOICE: choice}
-    return batch | {Key.WEIGHT: weight.double()}
+    return reward, batch | {Key.WEIGHT: weight.double()}
 
 
 def build(learner, discount=DISCOUNT):
@@ -100,13 +102,6 @@ def every_offer():
     states = torch.arange(1, N + 2).repeat_interleave(len(SETS)).unsqueeze(1)
     sets, weight = SETS.repeat(N + 1, 1), torch.ones(len(states))
     yield {Key.HISTORY: states, Key.CANDIDATES: sets, Key.WEIGHT: weight}
-
-
-@pytest.fixture(scope="module")
-def world():
-    """A reward, and all that may happen under it."""
-    reward = torch.randn(N + 1, N, generator=torch.Generator().manual_seed(3)).double()
-    return reward, rows(reward)
 
 
 @pytest.mark.slow
