@@ -61,14 +61,8 @@ def test_a_broken_plugin_is_told_of_and_the_others_go_on(lightrec_plugins, hooks
     assert "chess" in installed.parts["domains"]
 
 
-CRAWLER = """
-from lightrec.hookspecs import gives
-lightrec_crawlers = gives({"Crawler": "lightrec.encoders.words:WordEncoder"})
-"""
-SLOTS = """
-from lightrec.hookspecs import gives
-lightrec_slots = gives({"crawlers": "lightrec.encoders.base:Encoder"})
-"""
+CRAWLER = 'lightrec_crawlers = hookimpl(lambda: {"Crawler": "lightrec.encoders.words:WordEncoder"})'
+SLOTS = 'lightrec_slots = hookimpl(lambda: {"crawlers": "lightrec.encoders.base:Encoder"})'
 
 
 def test_a_package_adds_a_slot_that_others_fill(lightrec_plugins, capsys):

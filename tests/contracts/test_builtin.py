@@ -28,13 +28,9 @@ from lightrec.simulators.worlds.far import FarLaws
 from lightrec.users.choice_model import RecurrentChoice
 from lightrec.users.user_model import UserModel
 
-
-def of_the_package():
-    """The checks of ``plugins check lightrec``, but for parts that it builds at full size."""
-    parts = plugins.discover([]).parts
-    left_out = {name for slot in ("encoders", "evaluators") for name in parts[slot]}
-    checks = plugin_checks("lightrec")
-    return [c for c in checks if c.part not in left_out or c.name == "described"]
+PARTS = plugins.discover([]).parts
+BIG = {*PARTS["encoders"], *PARTS["evaluators"]}
+"""Parts that ``plugins check lightrec`` builds at full size."""
 
 
 def recurrent():
@@ -76,7 +72,9 @@ def cache(tmp_path_factory):
         yield
 
 
-@parametrize_checks(of_the_package())
+@parametrize_checks(
+    c for c in plugin_checks("lightrec") if c.part not in BIG or c.name == "described"
+)
 def test_as_a_plugin(check):
     check()
 

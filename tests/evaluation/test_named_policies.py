@@ -21,7 +21,6 @@ USERS = 200
 
 @pytest.mark.parametrize("declined_count", [False, True])
 def test_the_even_mixture_is_the_policy_with_one_for_its_weight(declined_count):
-    torch.manual_seed(0)
     ranker = Ranker(12, size=8, max_length=10).eval()
     torch.nn.init.normal_(ranker.items.ids)
     model = PooledChoice(12, 3, 5, records_nothing=declined_count)

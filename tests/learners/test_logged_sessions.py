@@ -163,7 +163,6 @@ def test_stretches_end_where_sessions_do(seed, rows, time, length):
 
 @pytest.mark.parametrize("columns", [1, 8, 9, 200_001])
 def test_masks_come_back_from_an_eighth_of_the_bytes(columns):
-    torch.manual_seed(0)
     mask = torch.rand(2, 3, columns) < 0.7
     packed = pack(mask)
     assert packed.shape == (2, 3, -(-columns // 8))

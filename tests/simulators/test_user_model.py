@@ -112,7 +112,6 @@ def test_repeats_and_what_the_log_holds():
 
 
 def test_drawn_starts_cut_inside_the_user_and_keep_an_event():
-    torch.manual_seed(0)
     starts = starts_of([[1, 2, 3], [4], []], cut=True)
     users, ends = starts.draw(3000, None)
     history = starts.history(users, ends, 4)

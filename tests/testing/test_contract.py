@@ -58,15 +58,10 @@ def test_every_outcome_is_told_and_nothing_stops_the_others():
     assert reasons[4] == "It needs something that is not here: No network."
 
 
-@promise("Nothing.")
-def needs_another():
-    broken = plugins.Part("Other", "encoders", "no_such_module_here:Other", "other 1.0")
-    broken.load()
-
-
 def test_an_import_failure_of_another_part_is_not_held_against_this_one():
-    is_refused = raising(PluginError("The pot has no lid."), "is_refused")
-    needs, refused = checks_of("Pot", (needs_another, is_refused))
+    other = plugins.Part("Other", "encoders", "no_such_module_here:Other", "other 1.0")
+    needs = Check("Pot", "needs", other.load)
+    (refused,) = checks_of("Pot", [raising(PluginError("The pot has no lid."), "is_refused")])
     assert needs.outcome()[0] == "not checked"
     assert "no_such_module_here:Other of other 1.0" in needs.outcome()[1]
     assert refused.outcome()[0] == "failed"

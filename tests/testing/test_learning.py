@@ -197,6 +197,7 @@ LOSSES = [
     (after(lambda loss, _: loss * (1 + CHANCE.random())), {"alike"}),
     (after(seeds), {"global chance"}),
     (after(writes), {"input unchanged"}),
+    ({"__init__": lambda s: CrossEntropy.__init__(s, CHANCE.random())}, {"saved"}),
 ]
 MODELS = [
     ({"change": lambda s, scores, _: scores.double()}, {"output as declared"}),
@@ -210,6 +211,7 @@ MODELS = [
     ({"counted": lambda s, e: e.counts() * len(e.items["kind"])}, {"bare logs"}),
     ({"counted": lambda s, e: torch.arange(e.num_items + 1.0)}, {"follows the log"}),
     ({"change": lambda s, scores, _: scores.roll(1, 1)}, {"follows the log"}),
+    ({"__init__": lambda s, weight=0.5: Counts.__init__(s, 2 * weight)}, {"saved"}),
 ]
 STATE, VALUES = PooledChoice.state, PooledChoice.utilities
 CHOICES = [
@@ -248,13 +250,7 @@ LEARNERS = [
     ("base", "changed", "names"),
     [
         *((CrossEntropy, *wrong) for wrong in LOSSES),
-        (
-            CrossEntropy,
-            {"__init__": lambda s: CrossEntropy.__init__(s, CHANCE.random())},
-            {"saved"},
-        ),
         *((Counts, *wrong) for wrong in MODELS),
-        (Counts, {"__init__": lambda s, weight=0.5: Counts.__init__(s, 2 * weight)}, {"saved"}),
         (Trained, {}, {"gradients"}),
         *((Pooled, *wrong) for wrong in CHOICES),
         (Fixed, {}, {"saved"}),

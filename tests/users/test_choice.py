@@ -13,7 +13,6 @@ N, D, L = 12, 3, 5
 @pytest.mark.parametrize("kind", [PooledChoice, RecurrentChoice])
 @torch.no_grad()
 def test_attributes_move_tastes_and_start_silent(kind):
-    torch.manual_seed(0)
     sizes = {"feature_size": 4, "hidden_size": 8, "identity_size": 2}
     model = kind(N, D, L, **sizes)
     model.set_items(torch.randn(N + 1, D), torch.randn(N + 1))

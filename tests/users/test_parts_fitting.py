@@ -108,7 +108,6 @@ def test_what_is_kept_is_not_chosen_by_the_rows_that_are_reported(parts, monkeyp
 
 def test_censored_times_count_as_later_ones():
     # Log-normal times around e², of which those above e³ are only known to be later.
-    torch.manual_seed(0)
     logs = 2 + torch.randn(20_000)
     part = ReturnModel(0)
     count = (len(logs), 1)
@@ -130,7 +129,6 @@ def test_censored_times_count_as_later_ones():
 
 def test_what_is_always_the_same_in_a_log_says_nothing_elsewhere():
     # In a log of choices alone everything was accepted; in simulated sessions it is not.
-    torch.manual_seed(0)
     part = ReturnModel(2)
     torch.nn.init.normal_(part.linear.weight)
     state, steps = torch.randn(100, 2), torch.randint(1, 9, (100, 1))

@@ -83,7 +83,6 @@ def test_features_by_hand(data):
 
 @pytest.mark.parametrize("discount", [0.0, 0.9])
 def test_a_known_linear_reward_is_found(data, tmp_path, discount):
-    torch.manual_seed(0)
     model = PooledChoice(ITEMS, 2, 6, discount=discount)
     model.set_items(torch.randn(ITEMS + 1, 2))
     # What choices do for later offers is known to be nothing.
@@ -102,7 +101,6 @@ def test_a_known_linear_reward_is_found(data, tmp_path, discount):
 
 
 def test_extremes_and_parts_are_the_models_own(data, tmp_path):
-    torch.manual_seed(0)
     model = PooledChoice(ITEMS, 2, 6, discount=0.8)
     model.set_items(torch.randn(ITEMS + 1, 2))
     model.bias.data[1:] = 5.0 * torch.arange(ITEMS)

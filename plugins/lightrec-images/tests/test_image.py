@@ -56,13 +56,6 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path / "cache"))
 
 
-def pixels(folder, names):
-    """Resize, scale to -1 … 1, as the processor's defaults say; an independent computation."""
-    pictures = [Image.open(folder / n).resize((16, 16), Image.Resampling.BILINEAR) for n in names]
-    table = torch.tensor(np.stack([np.asarray(p) for p in pictures])).permute(0, 3, 1, 2)
-    return table.float() / 127.5 - 1
-
-
 def units(vectors):
     return torch.nn.functional.normalize(vectors.detach(), dim=1)
 
@@ -70,7 +63,10 @@ def units(vectors):
 def test_the_pooled_output_is_the_vector(vit, folder):
     encoder = ImageEncoder(str(vit), str(folder), batch_size=2, device="cpu")
     vectors = encoder.encode([*NAMES, NAMES[0]])
-    expected = ViTModel.from_pretrained(vit)(pixels(folder, NAMES)).pooler_output
+    # Resized and scaled to -1 … 1, as the processor's defaults say; an independent computation.
+    pictures = [Image.open(folder / n).resize((16, 16), Image.Resampling.BILINEAR) for n in NAMES]
+    table = torch.tensor(np.stack([np.asarray(p) for p in pictures])).permute(0, 3, 1, 2)
+    expected = ViTModel.from_pretrained(vit)(table / 127.5 - 1).pooler_output
     torch.testing.assert_close(vectors[:5], units(expected), atol=1e-4, rtol=0)
     assert torch.equal(vectors[5], vectors[0])
     assert encoder.size == 12

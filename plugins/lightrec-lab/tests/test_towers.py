@@ -10,9 +10,7 @@ PRESENT = torch.tensor([[False, False, True, True, True], [True] * 5])
 
 
 def test_pooling_by_hand():
-    torch.manual_seed(0)
-    tower = MeanPooling(6, heads=3, dropout=0.5).eval()
-    x = torch.randn(2, 5, 6)
+    tower, x = MeanPooling(6, heads=3, dropout=0.5).eval(), torch.randn(2, 5, 6)
     states = tower(x, PRESENT)
     rates = tower.log_rate.exp().tolist()
     assert [math.log(2) / rate for rate in rates] == pytest.approx([1, 2**2.5, 32])
@@ -24,9 +22,7 @@ def test_pooling_by_hand():
 
 
 def test_gru_is_torchs_own_where_nothing_is_padded():
-    torch.manual_seed(0)
-    tower = GRU(6, layers=2, dropout=0.5).eval()
-    x = torch.randn(2, 5, 6)
+    tower, x = GRU(6, layers=2, dropout=0.5).eval(), torch.randn(2, 5, 6)
     states = tower(x, PRESENT)
     for row, start in enumerate((2, 0)):
         expected = tower.out(tower.recurrent(x[row : row + 1, start:])[0])

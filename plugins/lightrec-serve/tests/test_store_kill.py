@@ -51,36 +51,29 @@ for line in sys.stdin:
 """
 
 
-@pytest.fixture
-def parent():
-    """A process that forks a child for each line that it is told, and waits until it is gone."""
-    pipe = subprocess.PIPE
-    command = [sys.executable, "-c", CHILD]
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
-        yield process
-
-
 @pytest.mark.slow
-def test_nothing_acknowledged_is_lost_or_counted_twice(url, parent):
-    chance, acknowledged = random.Random(0), list[str]()
-    for kill in range(20):
-        parent.stdin.write(f"{url}\tkill {kill}\n")
-        parent.stdin.flush()
-        child = int(parent.stdout.readline())
-        wanted = chance.choice([0, 1, 10, chance.randrange(100)])
-        lines = []
-        while len(lines) < wanted and (line := parent.stdout.readline().rstrip("\n")) != "gone":
-            lines.append(line)
-        assert len(lines) == wanted, "The child has ended by itself."
-        os.kill(child, signal.SIGKILL)
-        lines += [line.rstrip("\n") for line in iter(parent.stdout.readline, "gone\n")]
-        assert all(line.startswith("11 ") for line in lines)
-        acknowledged += [line[3:] for line in lines]
-        with Store(url) as store:
-            look(store, acknowledged)
-            # Who has lost the answer sends the event again.
-            again = [event(f"{key} {n}") for key in acknowledged[-20:] for n in range(2)]
-            assert not any(store.feedback(again))
+def test_nothing_acknowledged_is_lost_or_counted_twice(url):
+    chance, acknowledged, pipe = random.Random(0), list[str](), subprocess.PIPE
+    command = [sys.executable, "-c", CHILD]  # forks a child for each line, and waits for its end
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as parent:
+        for kill in range(20):
+            parent.stdin.write(f"{url}\tkill {kill}\n")
+            parent.stdin.flush()
+            child = int(parent.stdout.readline())
+            wanted = chance.choice([0, 1, 10, chance.randrange(100)])
+            lines = []
+            while len(lines) < wanted and (line := parent.stdout.readline().rstrip("\n")) != "gone":
+                lines.append(line)
+            assert len(lines) == wanted, "The child has ended by itself."
+            os.kill(child, signal.SIGKILL)
+            lines += [line.rstrip("\n") for line in iter(parent.stdout.readline, "gone\n")]
+            assert all(line.startswith("11 ") for line in lines)
+            acknowledged += [line[3:] for line in lines]
+            with Store(url) as store:
+                look(store, acknowledged)
+                # Who has lost the answer sends the event again.
+                again = [event(f"{key} {n}") for key in acknowledged[-20:] for n in range(2)]
+                assert not any(store.feedback(again))
     assert len(acknowledged) > 100
 
 

@@ -28,7 +28,6 @@ def expected(world, twin, law, ranked=True):
 
 
 def test_one_step_by_hand():
-    torch.manual_seed(0)
     world = LongTermSatisfaction(ROWS, sensitivity=0.4)
     state = world.rand_action(world.reset())
     before = state[Key.LATENT, "exposure"].double()

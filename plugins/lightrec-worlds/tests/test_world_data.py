@@ -65,7 +65,6 @@ def test_a_log_holds_whole_sessions_and_exact_propensities():
 
 
 def test_a_saved_policy_can_make_the_log(tmp_path):
-    torch.manual_seed(0)
     policy = TowerPolicy(1000, 18, observation_size=35).set_items(Greed(1).item_vectors)
     torch.nn.init.normal_(policy.query_network[-1].weight, std=0.1)
     policy.save_pretrained(tmp_path)

@@ -130,7 +130,6 @@ def test_without_discount_it_is_the_conditional_logit(world):
 @pytest.mark.parametrize("records_nothing", [True, False])
 @pytest.mark.parametrize(("discount", "leave_rate"), [(0.9, 0.0), (0.95, 0.2), (0.0, 0.1)])
 def test_reward_of_a_small_world_is_recovered(records_nothing, discount, leave_rate):
-    torch.manual_seed(0)
     reward = torch.randn(N + 1, N, dtype=torch.float64)
     value, utilities = solve(reward, discount * (1 - leave_rate), records_nothing)
     model = TabularChoice(utilities.float(), records_nothing)
