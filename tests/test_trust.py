@@ -169,7 +169,7 @@ ADAPTER = {"base_model_name_or_path": "elsewhere", "peft_type": "LORA"}
     ("file", "content", "why"),
     [
         ("config.json", CODE, "code of its own"),
-        ("adapter_config.json", ADAPTER, "of a model that lies elsewhere"),
+        ("adapter_config.json", ADAPTER, "model .elsewhere. is neither a folder"),
     ],
 )
 def test_code_in_the_folder_of_a_model_is_not_run(
