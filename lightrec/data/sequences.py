@@ -83,10 +83,6 @@ class Sequences:
         kept &= np.arange(len(kept)) <= np.repeat(last, np.diff(self.offsets))
         return self._keep(kept)
 
-    def without(self, items: NDArray[np.int64]) -> "Sequences":
-        """All events but those of some items."""
-        return self._keep(~np.isin(self.items, items))
-
     def _keep(self, kept: NDArray[np.bool_]) -> "Sequences":
         offsets = np.concatenate([[0], np.cumsum(kept)])[self.offsets]
         names = "items", "parts", "times", "feedback", "seen"

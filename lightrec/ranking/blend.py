@@ -22,8 +22,6 @@ from lightrec.trust import built
 
 DESCRIPTION: Final = "blend.json"
 TENSORS: Final = "blend.safetensors"
-TEXT_RIDGE: Final = "TextRidge"
-"""Name of the item model that also foretells scores of items without events."""
 RANKER: Final = "ranker"
 RERANKER: Final = "reranker"
 HELD: Final = 1 << 26
@@ -117,12 +115,6 @@ class Blend(nn.Module):
         return total.index_fill(1, padding, -torch.inf), parts
 
     @property
-    def kept(self) -> list[str]:
-        """Names of the parts, and of what foretells scores of items without events."""
-        foretelling = [TEXT_RIDGE] if any(self.text_weights[4:]) else []
-        return [*dict.fromkeys([*self.parts, *foretelling])]
-
-    @property
     def parts(self) -> list[str]:
         """Names of the parts that take part: those with a weight, or that the re-ranker reads."""
         read = [] if self.reranker is None else self.reranker.parts
@@ -157,7 +149,7 @@ class Blend(nn.Module):
         tensors = {
             path.replace(".", "/", 1): tensor
             for path, tensor in self.item_models.named_buffers()
-            if path.partition(".")[0] in self.kept
+            if path.partition(".")[0] in self.parts
         }
         if self.reranker is not None:
             tensors |= {f"{RERANKER}/{n}": x for n, x in self.reranker.state_dict().items()}
@@ -186,11 +178,11 @@ class Blend(nn.Module):
         if reranker is not None:
             reranker.load_state_dict(state)
         blend = cls(ranker, models, content["weights"], content["smoothing"], reranker)
+        for name in models.keys() - {*blend.parts}:
+            del blend.item_models[name]
         blend.l2, blend.chosen = content["l2_of_texts"], content.get("chosen", LIKELIHOOD)
         # Earlier runs had the regression alone.
         blend.text_weights = tuple(content.get("weights_of_texts", blend.text_weights))
-        for name in models.keys() - {*blend.kept}:
-            del blend.item_models[name]
         return blend
 
 

@@ -1,34 +1,25 @@
 """From a trained ranker and item models to a blend, with nothing but training and validation."""
 
-import copy
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lightrec.blame import provider
-from lightrec.data.sequences import Batch, Sequences
+from lightrec.data.sequences import Batch
 from lightrec.data.store import VALIDATION
 from lightrec.errors import NotApplicable, PluginError, RunError
 from lightrec.keys import PADDING, Column, Key
 from lightrec.progress import progress_bar
-from lightrec.ranking.blend import (
-    RANKER,
-    TEXT_RIDGE,
-    Blend,
-    described_models,
-    names_of,
-    pieces,
-)
+from lightrec.ranking.blend import RANKER, Blend, described_models, names_of, pieces
 from lightrec.ranking.blend_weights import ABSENT, Candidates, choice_in_words, choose_weights
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, ItemModel, choose, combinations
-from lightrec.ranking.item_models.text_map import FORETOLD, TextMap, choose_map
+from lightrec.ranking.item_models.text_map import choose_map
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.reranker import Reranker
@@ -77,39 +68,8 @@ def blend(
             for batch in judged
         )
         mixed.l2, mixed.text_weights = choose_map(items.vectors, texts, counts, scored, data.seed)
-        mixed.text_weights = foretold(mixed, evidence, data)
     print(f"The blend's weights: {choice_in_words(mixed.chosen, metrics)}", file=sys.stderr)
     return mixed, metrics
-
-
-@torch.no_grad()
-def foretold(mixed: Blend, evidence: Evidence, data: SequenceData) -> tuple[float, ...]:
-    """The weights of the map from texts to scores, with those of the ridge over texts where it
-    foretells new items better, by more than one standard error.
-
-    A tenth of the items with events is kept from a ridge of its own, and judges.
-    """
-    whole = dict(mixed.item_models.items()).get(TEXT_RIDGE)
-    worded, counts = mixed.ranker.items.vectors.any(1), torch.from_numpy(data.store.popularity())
-    warm = (worded & (counts > 0)).nonzero().squeeze(1)
-    if not isinstance(whole, ItemModel) or mixed.l2 is None:
-        return mixed.text_weights
-    generator = torch.Generator().manual_seed(data.seed)
-    drawn = warm[torch.randperm(len(warm), generator=generator)[: len(warm) // 10]].numpy()
-    targets = Sequences.targets(data.store, VALIDATION)
-    targets = targets.only(np.isin(targets.items, drawn))
-    size = data.evaluation_batch_size
-    events = EvaluationEvents(data.histories, targets, None, size, JUDGED, data.seed)
-    ridge = copy.deepcopy(whole).fit(replace(evidence, log=evidence.log.without(drawn)))
-    texts = data.store.catalog[Column.TEXT].to_list()
-    given = (mixed.ranker.items.vectors, texts, counts.index_fill(0, torch.from_numpy(drawn), 0))
-    found, scores = [], by_history(mixed)
-    for weights in (mixed.text_weights, FORETOLD):
-        mapped = TextMap(*given, mixed.l2, weights, ridge)
-        new = lambda batch, mapped=mapped: mapped.scores(scores(batch), batch[Key.HISTORY])  # noqa: E731
-        found.append(evaluate_scores(new, events))
-    gain = found[1].paired(found[0])
-    return FORETOLD if gain.sum() > gain.square().sum().sqrt() else mixed.text_weights
 
 
 @torch.no_grad()

@@ -18,16 +18,13 @@ from lightrec.data.store import EventStore
 from lightrec.encoders.base import unit_vectors
 from lightrec.encoders.words import word_weights
 from lightrec.keys import Column
-from lightrec.ranking.blend import TEXT_RIDGE, Blend
-from lightrec.ranking.item_models.base import ItemModel
+from lightrec.ranking.blend import Blend
 from lightrec.ranking.metrics import event_metrics, mean_ranks
 
 PENALTIES: Final = (1.0, 0.1, 0.3, 3.0, 10.0)
 """The ridge penalties to choose from, what is taken in doubt first."""
 RIDGE: Final = (0.0, 0.0, 1.0, 0.0)
 """The weights of the regression alone."""
-FORETOLD: Final = (0.0, 0.5, 0.0, 0.5, 1.0)
-"""The weights with what :class:`TextRidge` foretells, which was chosen on Beauty's seeds 0 to 2."""
 _NEAR: Final = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
 _REGRESSED: Final = (1.0, 0.0, 0.5, 2.0)
 WEIGHTS: Final = (
@@ -72,7 +69,7 @@ class TextQuery(NamedTuple):
 class TextMap:
     """Carries any scores of warm items over to cold items with similar texts.
 
-    Five predictions are added with weights, so that their exponentials are multiplied:
+    Four predictions are added with weights, so that their exponentials are multiplied:
 
     - by vectors and by words: the logarithm of what the scores' softmax gives the nearest warm
       items on average, the more similar ones counting more. A language model knows what a text is
@@ -84,16 +81,13 @@ class TextMap:
 
     - by the history: the logarithm of how similar the text is to those of its last items, the later
       ones counting more, next to what a warm item's text is on average.
-    - by what is said after what: the logarithm of an item's share in the scores of
-      :class:`~lightrec.ranking.item_models.text_ridge.TextRidge` for the history.
 
     :param vectors: (N + 1, V) float32 text vectors, row 0 zero.
     :param texts: N texts, of the items 1 … N.
     :param counts: (N + 1,) training events of each item; without any, an item is cold.
     :param l2: of the regression.
-    :param weights: of neighbours by vectors, of neighbours by words, of the regression, of the
-        history and of what is said after what; those that are not given are 0.
-    :param ridge: foretells the last of them; None does without.
+    :param weights: of neighbours by vectors, of neighbours by words, of the regression, and of the
+        history, which is 0 where only three are given.
     """
 
     def __init__(
@@ -103,9 +97,8 @@ class TextMap:
         counts: Tensor,
         l2: float,
         weights: Sequence[float] = RIDGE,
-        ridge: ItemModel | None = None,
     ) -> None:
-        self.weights, self.ridge = (*weights, 0.0, 0.0)[:5], ridge
+        self.weights = (*weights, 0.0)[:4]
         worded = vectors.any(dim=1)
         self.cold = worded & (counts == 0)
         """(N + 1,) bool: items without events, with a text."""
@@ -132,9 +125,7 @@ class TextMap:
             return None
         counts = torch.from_numpy(store.popularity())
         texts = store.catalog[Column.TEXT].to_list()
-        ridge = dict(blend.item_models.items()).get(TEXT_RIDGE)
-        assert ridge is None or isinstance(ridge, ItemModel)
-        return cls(items.vectors, texts, counts, blend.l2, blend.text_weights, ridge)
+        return cls(items.vectors, texts, counts, blend.l2, blend.text_weights)
 
     def _cosines(self, items: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines of vectors and of words: (C, M) each."""
@@ -211,14 +202,6 @@ class TextMap:
         usual = (self._usual[histories] * loud).sum(1, keepdim=True).clamp_min(1e-12)
         return (near / usual + SMOOTHING).log()
 
-    def by_ridge(self, histories: Tensor, query: TextQuery) -> Tensor:
-        """Predict scores by what is said after what histories (B, L) say: (B, C)."""
-        if self.ridge is None or not self.weights[4]:
-            return torch.zeros(len(histories), len(query.items))
-        said = self.ridge.scores(histories)[:, query.items].clamp_min(0)
-        shares = said / said.sum(1, keepdim=True).clamp_min(1e-12)
-        return (shares + SMOOTHING / max(len(query.items), 1)).log()
-
     def predicted(self, scores: Tensor, histories: Tensor | None, query: TextQuery) -> Tensor:
         """Predict scores, each item's as if its own were unknown.
 
@@ -229,11 +212,8 @@ class TextMap:
         if not len(self.warm):
             return scores.new_zeros(len(scores), len(query.items))
         near, ridge = self.neighbours(scores, query), self.regression(scores, query)[None]
-        asked = [self.by_history, self.by_ridge]
-        known = [torch.zeros_like(ridge[0]) for _ in asked]
-        if histories is not None:
-            known = [predict(histories, query) for predict in asked]
-        predictions = torch.cat([near, ridge, torch.stack(known)])
+        like = None if histories is None else self.by_history(histories, query)[None]
+        predictions = torch.cat([near, ridge, torch.zeros_like(ridge) if like is None else like])
         return torch.einsum("k,kbc->bc", scores.new_tensor(self.weights), predictions)
 
     def scores(self, scores: Tensor, histories: Tensor | None = None) -> Tensor:
