@@ -12,7 +12,7 @@ import torch
 from lightrec_rules.rules import RuleBook
 
 from lightrec.api import Column, DataError, RecipeError
-from lightrec.data.files import appearing, new_file
+from lightrec.data.files import new_file
 from lightrec.data.names import Names
 
 HISTORY: Final = "history"
@@ -25,7 +25,7 @@ CELLS: Final = 1 << 24
 
 
 class Lists:
-    """Makes lists for tables of people; one is loaded in each process that makes some.
+    """Makes lists for tables of people.
 
     :param path: an export.
     :param k: items of a list at most.
@@ -101,24 +101,20 @@ class Lists:
         return torch.from_numpy(table)
 
 
-def batch(
-    export: Path, people: Path, *, out: Path, k: int = 10, ray: bool = False, threads: int = 1
-) -> None:
+def batch(export: Path, people: Path, *, out: Path, k: int = 10, threads: int = 1) -> None:
     """Make lists for people of any number by an export, streamed from Parquet to Parquet.
 
     examples:
       lightrec export runs/video exported
       lightrec batch exported people.parquet --out lists.parquet
-      lightrec batch exported people/ --out lists/ --ray
 
     The people have the columns user and history, a list of item ids, oldest first. The file of
     lists has a row for each of them: user, items and scores.
 
     :param export: a folder that `lightrec export` wrote.
     :param people: a Parquet file or a folder of such files.
-    :param out: a .parquet file; with --ray a folder.
+    :param out: a .parquet file.
     :param k: items of a list at most.
-    :param ray: spread the work over a cluster of Ray; needs the package ray, 2.51 or later.
     :param threads: for the arithmetic.
     """
     if k < 1:
@@ -126,9 +122,6 @@ def batch(
     if not people.exists():
         raise DataError("There is no such file or folder.", people)
     torch.set_num_threads(threads)
-    if ray:
-        _on_ray(export, people, out, k)
-        return
     from tqdm.auto import tqdm
 
     lists, rows, writer = Lists(str(export), k), 0, None
@@ -166,24 +159,3 @@ def tables(people: Path) -> Iterator[pa.Table]:
             raise DataError(f"The column history holds {kind}; expected are lists of ids.", file)
         for part in held.iter_batches(ROWS, columns=["user", HISTORY]):
             yield pa.Table.from_batches([part])
-
-
-def _on_ray(export: Path, people: Path, out: Path, k: int) -> None:
-    try:
-        import ray.data
-    except ImportError:
-        raise RecipeError("--ray needs Ray: pip install 'lightrec-export[ray]'.") from None
-    next(tables(people), None)  # what is wrong with the file is said before the cluster starts
-    made = ray.data.read_parquet(str(people.absolute()), columns=["user", HISTORY]).map_batches(
-        Lists,
-        fn_constructor_args=(str(export.absolute()), k),
-        batch_format="pyarrow",
-        batch_size=ROWS,
-        # Half a core each: Ray reads and writes with the rest, and waits for ever for none.
-        num_cpus=0.5,
-        compute=ray.data.ActorPoolStrategy(size=max(1, int(ray.cluster_resources().get("CPU", 1)))),
-    )
-    with appearing(out, replaces=True) as part:
-        made.write_parquet(str(part))
-        rows = sum(pq.read_metadata(file).num_rows for file in part.glob("*.parquet"))
-    print(f"{out}: lists for {rows:,} people")

@@ -9,15 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from lightrec_export import batch, exported
-from lightrec_export.export import export
 from lightrec_export.index import Approximate
 from lightrec_serve import export_engine
 from lightrec_serve.engine import Query, Ranked
 from lightrec_serve.export_engine import ExportEngine
-from lightrec_testing import tiny
 
 from lightrec.errors import DataError, RecipeError
-from lightrec.run import Run
 
 ITEMS, SIZE = 30, 4
 
@@ -181,23 +178,6 @@ def test_people_that_cannot_be_read_are_refused(people, tmp_path):
     with pytest.raises(DataError, match="no Parquet"):
         batch.batch(tmp_path, other, out=out)
     assert not out.exists()
-
-
-def test_lists_on_a_cluster_are_the_same(tmp_path):
-    """Ray reads, makes lists and writes in processes of its own."""
-    for package in ("ray.data", "onnxruntime", "onnxscript"):
-        pytest.importorskip(package)
-    run, people = Run(tiny.kit_run()), tmp_path / "people.parquet"
-    export(run, tmp_path / "export")
-    ids = run.data.catalog["item"].to_list()
-    histories = [ids[at : at + 3] for at in range(len(ids) - 3)]
-    users = list(map(str, range(len(histories))))
-    pq.write_table(pa.table({"user": users, "history": histories}), people)
-    for out, ray in (("alone.parquet", False), ("cluster", True)):
-        batch.batch(tmp_path / "export", people, out=tmp_path / out, k=4, ray=ray)
-    alone, cluster = (pl.read_parquet(tmp_path / out) for out in ("alone.parquet", "cluster"))
-    assert cluster["items"].to_list() == alone["items"].to_list()
-    assert cluster["user"].to_list() == alone["user"].to_list()
 
 
 def test_an_engine_and_lists_in_batches_keep_to_standing_rules(people, tmp_path, monkeypatch):
