@@ -1,7 +1,7 @@
 """Which headline of a test is clicked more: a ridge over states of one layer, and of four."""
 
 import polars as pl
-from lightrec_news.trials import TrialData, UpperStates, ridge
+from lightrec_news.trials import LAYERS, TrialData, ridge
 
 from benchmarks.measure import Cell
 from lightrec.encoders.text import TextEncoder
@@ -17,7 +17,7 @@ def measure(cell: Cell) -> dict[str, float]:
     table = pl.read_parquet(cell["trials"]).filter(~pl.col("test_week").is_between(*WEEKS))
     table.select(*COLUMNS.values()).write_parquet(path := cell.out / "trials.parquet")
     found = {}
-    for name, encoder in {"last": TextEncoder(), "upper": UpperStates()}.items():
+    for name, encoder in {"last": TextEncoder(), "upper": TextEncoder(layers=LAYERS)}.items():
         data = TrialData(str(path), encoder, **COLUMNS, seed=cell.seed)
         test, head = data.parts["test"], ridge(data.vectors, data.parts["train"])
         right = test.agreement((data.vectors @ head)[test.texts])

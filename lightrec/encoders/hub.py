@@ -38,11 +38,9 @@ DIGEST = 16
 """Bytes of a text's hash: a clash among a billion texts has a chance of 1e-21."""
 TUNED = "tuned.json"
 """In a model's folder: from which model and how the stage `text` made it."""
-HEAD = "head.safetensors"
-"""In a folder of a model that was tuned on randomised trials: a score of its vectors."""
 OWN: Final = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
 """Files that sentence-transformers adds to a model's files; the card holds what they say."""
-NOTES: Final = (*OWN, TUNED, HEAD, STAMP, "metrics.json", "seconds.json")
+NOTES: Final = (*OWN, TUNED, STAMP, "metrics.json", "seconds.json")
 """These, and what a stage notes next to a model that it leaves: no part of the model itself."""
 FILES = (".json", ".txt", ".model", ".jinja", ".safetensors", ".bin")
 """Endings of the files that a model is made of."""

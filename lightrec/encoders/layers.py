@@ -22,8 +22,6 @@ ALIKE: Final = 8
 """Number of texts, the longest, that tell whether a model can be cut."""
 NEAR: Final = {torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 1e-2}
 """Cosine that a cut model's vector and the whole one's may lack, by the numbers of the weights."""
-ADAPTERS: Final = "adapter"
-"""Folder, within that of a model with merged adapters, that holds them alone as peft has them."""
 
 
 class Tuned(nn.Module):
@@ -187,7 +185,7 @@ class Layers(Tuned):
             kept = "adapter"
         for adapted in self._adapted:
             adapted.peft_config["default"].base_model_name_or_path = encoder.model
-            adapted.save_pretrained(folder / ADAPTERS if kept == "changed" else folder)
+            adapted.save_pretrained(folder / "adapter" if kept == "changed" else folder)
             if kept == "changed":
                 adapted.merge_and_unload()
         change = self.change.detach().float().cpu()

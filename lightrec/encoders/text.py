@@ -74,6 +74,8 @@ class TextEncoder(TrainableEncoder):
     :param attention: such as ``sdpa``, ``eager`` or ``flash_attention_2``, which also packs texts
         one after the other instead of padding them; null: what transformers takes.
     :param quantization: 4 or 8 bits a weight, by bitsandbytes; null: none.
+    :param layers: upper layers whose pooled states, each of norm 1, stand side by side; with more
+        than one, layers over the pooled states are left out.
     :raises FetchError: when the model is first needed and cannot be had.
     :raises RecipeError: then, where its files name a step that lightrec does not take.
     """
@@ -91,26 +93,29 @@ class TextEncoder(TrainableEncoder):
         dtype: Literal["float32", "bfloat16", "float16"] = "float32",
         attention: str | None = None,
         quantization: Literal[4, 8] | None = None,
+        layers: int = 1,
     ) -> None:
         super().__init__(batch_size)
         self.model, self.max_length, self.cache = model, max_length, cache
         self.pooling, self.prompt = pooling, prompt
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.revision, self.dtype, self.attention = revision, dtype, attention
-        self.quantization = quantization
+        self.quantization, self.layers = quantization, layers
         self.transformer: Any = None
         """The model as sentence-transformers has it, once :meth:`load_weights` has loaded it."""
 
     @cached_property
     def size(self) -> int:
         """Length of the vectors: of the pooled states, or of what a dense layer makes of them."""
+        if self.layers > 1:
+            return self.hidden_size
         sizes = (getattr(step, "get_embedding_dimension", None) for step in self.head)
         return int([size() for size in sizes if size is not None][-1])
 
     @property
     def hidden_size(self) -> int:
         """Length of the pooled states."""
-        return int(self.head[0].get_embedding_dimension())  # type: ignore[operator]
+        return self.layers * int(self.head[0].get_embedding_dimension())  # type: ignore[operator]
 
     @cached_property
     def head(self) -> nn.Sequential:
@@ -197,7 +202,12 @@ class TextEncoder(TrainableEncoder):
         """Pooled last hidden states of texts, ``(n, hidden_size)``."""
         device = next(self.load_weights().parameters()).device
         tokens = {n: v.to(device) if isinstance(v, Tensor) else v for n, v in tokens.items()}
-        return self.pool(self.transformer(tokens))
+        if self.layers == 1:
+            return self.pool(self.transformer(tokens))
+        read = {name: tokens[name] for name in ("input_ids", "attention_mask")}
+        states = self.transformer.model(**read, output_hidden_states=True).hidden_states
+        kinds = [self.pool({**tokens, "token_embeddings": x}) for x in states[-self.layers :]]
+        return torch.cat([nn.functional.normalize(kind.float(), dim=1) for kind in kinds], 1)
 
     def pool(self, features: dict[str, Any]) -> Tensor:
         """Make one vector of each text's last hidden states.
@@ -211,7 +221,7 @@ class TextEncoder(TrainableEncoder):
     def finish(self, pooled: Tensor) -> Tensor:
         """Send pooled states through what follows, and bring them to norm 1: (n, size)."""
         features = {_VECTOR: pooled}
-        for step in list(self.head)[1:]:
+        for step in list(self.head)[1:] if self.layers == 1 else ():
             features = step.to(pooled.device)(features)
         return nn.functional.normalize(features[_VECTOR], dim=1)
 
@@ -295,8 +305,7 @@ class TextEncoder(TrainableEncoder):
 
     @cached_property
     def _listed(self) -> list[dict[str, str]]:
-        listed: list[dict[str, str]] = read_json(self.source / "modules.json", [])
-        return listed
+        return list(read_json(self.source / "modules.json", []))
 
     @cached_property
     def fingerprint(self) -> str | None:  # type: ignore[override]
@@ -310,8 +319,8 @@ class TextEncoder(TrainableEncoder):
         card = self.card
         how = f"pooling={self._pooling!r}, prompt={card.prompt!r}, max_length={card.max_length}"
         how += f", lower={card.lower}, languages=(), dense=(), unknown=()"
-        numbers = (self.dtype, self.quantization)
-        how = f"3 Card({how})" + (f" {numbers}" if numbers != ("float32", None) else "")
+        numbers = (self.dtype, self.quantization, self.layers)
+        how = f"3 Card({how})" + (f" {numbers}" if numbers != ("float32", None, 1) else "")
         if self._base != self.source:
             how += fingerprint_of(self._base, "")
         return fingerprint_of(self.source, how)

@@ -227,10 +227,6 @@ class TextModule(StageModule):
         chosen = scores.gather(1, batch["chosen"][:, None])
         return (scores[:, : len(held)] > chosen).sum(dim=1) < RECALLED
 
-    def on_validation_epoch_start(self) -> None:
-        """Begin anew."""
-        self._table, self._hits = None, []
-
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Look for held-out texts among each other, by vectors computed once for all batches."""
         if self._table is None:
@@ -247,6 +243,7 @@ class TextModule(StageModule):
     def on_validation_epoch_end(self) -> None:
         """Log the share that was found; all processes have found the same."""
         self.log(self.monitor, torch.cat(self._hits).float().mean(), sync_dist=True)
+        self._table, self._hits = None, []
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; the temperature learns faster, and does not decay."""
@@ -257,13 +254,6 @@ class TextModule(StageModule):
         decay = settings.weight_decay
         optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=True)
         return self.scheduled(optimizer, warm_cosine)
-
-    def item_vectors(self) -> Tensor | None:
-        """The items' vectors as they are now, (N + 1, V); None where nothing is tuned."""
-        data = self.data_of(TextData)
-        if self.part is None or data.without:
-            return None
-        return self.vectors()[torch.from_numpy(data.examples.numbers).to(self.device)]
 
     @torch.no_grad()
     def write(self, folder: Path) -> dict[str, float]:

@@ -137,9 +137,9 @@ class TextData(TextLogData):
 
         :raises NotApplicable: where it is none that can be.
         """
-        if not isinstance(self.text_encoder, TextEncoder):
+        if not isinstance(self.text_encoder, TextEncoder) or self.text_encoder.layers > 1:
             name = provider(self.text_encoder) if self.text_encoder else "no text encoder"
-            raise NotApplicable(f"Only a TextEncoder is tuned, and there is {name}.")
+            raise NotApplicable(f"Only a TextEncoder of one layer is tuned, and there is {name}.")
         return self.text_encoder
 
     @cached_property

@@ -211,12 +211,3 @@ class SampledSoftmaxLoss(RankingLoss):
         return softmax_loss(
             states, weights, bias[items] + correction, lambda rows: place[blocked(rows)], positive
         )
-
-
-LARGE = 50_000
-"""Items up to which the usual loss is over all of them."""
-
-
-def usual_loss(num_items: int) -> RankingLoss:
-    """The loss where a recipe names none: over all items, and in a large catalog over a sample."""
-    return SoftmaxLoss() if num_items <= LARGE else SampledSoftmaxLoss()

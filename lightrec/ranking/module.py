@@ -24,7 +24,7 @@ from lightrec.nn.towers import UserTower
 from lightrec.ranking.blending import blend, refitted
 from lightrec.ranking.continued import take_over
 from lightrec.ranking.item_models.base import ItemModel
-from lightrec.ranking.losses import RankingLoss, usual_loss
+from lightrec.ranking.losses import RankingLoss, SampledSoftmaxLoss, SoftmaxLoss
 from lightrec.ranking.metrics import CUTOFFS, event_metrics, mean_ranks
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import SequenceData
@@ -35,6 +35,8 @@ REACH: Final = 10
 """Steps up to which two events of a history co-occur."""
 NORM: Final = 0.5
 """Root mean square of the norms of the vectors that id embeddings start from."""
+LARGE: Final = 50_000
+"""Items up to which the usual loss is over all of them."""
 RISE: Final = 50
 """Steps in which a constant learning rate is reached."""
 
@@ -201,7 +203,8 @@ class RankingModule(RankedStage):
             gaps=GAP_BUCKETS if use_gaps else 0,
         )
         self.mask_seen = mask_seen
-        self.criterion = usual_loss(num_items) if loss is None else loss
+        usual = SoftmaxLoss if num_items <= LARGE else SampledSoftmaxLoss
+        self.criterion = usual() if loss is None else loss
         self._table: Tensor | None = None
 
     def setup(self, stage: str) -> None:

@@ -11,7 +11,7 @@ from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
 from functools import partial
 from pkgutil import resolve_name
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 from unittest import mock
 
 import lightning.pytorch as pl
@@ -45,6 +45,8 @@ from lightrec.stages.tensorboard import flat, write_final
 from lightrec.users.halves import overlap
 
 CHECKPOINT = "model.ckpt"
+LAYERS: Any = CustomPolicy(lambda module: getattr(module, "sharded", False))
+"""What FSDP wraps: parts that say so."""
 SECONDS = "seconds.json"
 """Seconds that ``training`` and ``stage`` took, in the folder of a stage trained at one go."""
 
@@ -232,8 +234,8 @@ class RecipeCLI(LightningCLI):
         stage = self.stage
         assert stage is not None
         model, strategy = self.model, self.config["trainer"]["strategy"]
-        if made := strategies().get(strategy if isinstance(strategy, str) else ""):
-            kwargs["strategy"] = made()
+        if isinstance(strategy, str) and strategy in STRATEGIES:
+            kwargs["strategy"] = STRATEGIES[strategy]()
         saved: dict[str, Any] = {"dirpath": stage.work, "enable_version_counter": False}
         callbacks = [
             EpochSeed(self.seed),
@@ -255,7 +257,7 @@ class RecipeCLI(LightningCLI):
             default_root_dir=str(stage.work),
             **kwargs,
         )
-        if is_sharded(trainer) and not model.shards:
+        if isinstance(trainer.strategy, SHARDED) and not model.shards:
             raise RecipeError(
                 f"{type(model).__name__} cannot be shared out among processes by "
                 f"{type(trainer.strategy).__name__}: its weights are small. Train the stage "
@@ -295,20 +297,17 @@ class FSDP2(ModelParallelStrategy):
         super().setup_environment()
 
 
-def strategies() -> dict[str, Callable[[], Strategy]]:
-    """Strategies whose names mean something else here than to Lightning, or nothing there."""
-    layers: Any = CustomPolicy(lambda module: getattr(module, "sharded", False))
-    return {
-        # Choice models hold a value that is solved for after training, without gradients.
-        "ddp": partial(DDPStrategy, find_unused_parameters=True),
-        "fsdp": partial(FSDPStrategy, auto_wrap_policy=layers),
-        "fsdp2": FSDP2,
-    }
+STRATEGIES: Final[dict[str, Callable[[], Strategy]]] = {
+    # Choice models hold a value that is solved for after training, without gradients.
+    "ddp": partial(DDPStrategy, find_unused_parameters=True),
+    "fsdp": partial(FSDPStrategy, auto_wrap_policy=LAYERS),
+    "fsdp2": FSDP2,
+}
+"""Strategies whose names mean something else here than to Lightning, or nothing there."""
 
 
-def is_sharded(trainer: pl.Trainer) -> bool:
-    """Whether each process of a trainer has a part of the weights alone."""
-    return isinstance(trainer.strategy, FSDPStrategy | ModelParallelStrategy)
+SHARDED: Final = (FSDPStrategy, ModelParallelStrategy)
+"""Strategies by which each process has a part of the weights alone."""
 
 
 class ParsedRecipe(RecipeCLI):
@@ -414,7 +413,12 @@ def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
     best = stage.work / "best.ckpt"
     if not best.is_file():  # nothing was validated
         best = stage.work / "last.ckpt"
-    model: StageModule = anew(cli) if is_sharded(cli.trainer) else cli.model
+    model: StageModule = cli.model
+    if isinstance(cli.trainer.strategy, SHARDED):  # built again, with all weights in this process
+        model = cli.parser.instantiate_classes(cli.config).model
+        model.trainer = cli.trainer
+        model.setup("fit")
+        model.configure_model()
     if best.is_file():
         state = torch.load(best, map_location="cpu", weights_only=True)
         model.load_state_dict(state["state_dict"], strict=model.strict_loading)
@@ -438,15 +442,6 @@ def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
         if not resumed:  # else nobody knows how long the first part took
             seconds["stage"] = time.monotonic() - begin
             (folder / SECONDS).write_text(json.dumps(seconds))
-
-
-def anew(cli: RecipeCLI) -> StageModule:
-    """Build what was trained again, with all weights in this process."""
-    model = cli.parser.instantiate_classes(cli.config).model
-    model.trainer = cli.trainer
-    model.setup("fit")
-    model.configure_model()
-    return model
 
 
 def end_processes(trainer: pl.Trainer) -> None:

@@ -13,7 +13,7 @@ from lightning.pytorch.strategies import FSDPStrategy
 from torch import distributed
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from lightrec.stages.train import FSDP2, strategies
+from lightrec.stages.train import FSDP2, LAYERS, STRATEGIES
 from tests.encoders.topics import fitted, patched
 from tests.processes import apart, free_port
 
@@ -26,15 +26,10 @@ class CpuFSDP(FSDPStrategy):
 
     def _setup_model(self, model):
         how = {"device_id": torch.device("cpu"), "use_orig_params": True}
-        policy = strategies()["fsdp"]().kwargs["auto_wrap_policy"]
-        return FullyShardedDataParallel(module=model, auto_wrap_policy=policy, **how)
+        return FullyShardedDataParallel(module=model, auto_wrap_policy=LAYERS, **how)
 
 
-STRATEGIES = {
-    "ddp": strategies()["ddp"],
-    "fsdp": CpuFSDP,
-    "fsdp2": FSDP2,
-}
+KINDS = {"ddp": STRATEGIES["ddp"], "fsdp": CpuFSDP, "fsdp2": FSDP2}
 
 
 class Steps(Callback):
@@ -73,7 +68,7 @@ def steps(rank, world, port, folders, folder, kind, tune):
     """Train for some steps, as one process of several; gives losses and weights."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
     os.environ |= {"NODE_RANK": "0", "WORLD_SIZE": str(world)}
-    how = {} if world == 1 else {"strategy": STRATEGIES[kind](process_group_backend="gloo")}
+    how = {} if world == 1 else {"strategy": KINDS[kind](process_group_backend="gloo")}
     noted = Steps()
     with pytest.MonkeyPatch.context() as patch:
         patched(patch, folder)
@@ -97,7 +92,7 @@ def steady(folders, tmp_path_factory):
     ("kind", "tune"),
     [
         (kind, tune) if (kind, tune) == ("fsdp2", "lora") else pytest.param(kind, tune, marks=SLOW)
-        for kind in STRATEGIES
+        for kind in KINDS
         for tune in ("layers", "lora", "full")
     ],
 )

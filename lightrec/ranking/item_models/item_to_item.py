@@ -4,7 +4,7 @@ The matrix is made of who had what (neighbours, EASE), of what followed what (co
 next-item ridge), or of texts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import ClassVar, Final, Self, TypeAlias
 
 import numpy as np
@@ -19,7 +19,7 @@ from lightrec.encoders.base import on_disk, unit_vectors
 from lightrec.encoders.words import word_weights
 from lightrec.errors import NotApplicable
 from lightrec.nn.cooccurrence import cooccurrence
-from lightrec.ranking.item_models.base import Evidence, ItemModel, Setting
+from lightrec.ranking.item_models.base import Evidence, ItemModel
 from lightrec.ranking.scorers import Details
 
 DENSE: Final = 8_000
@@ -132,8 +132,10 @@ class ItemKNN(ItemToItem):
         return self
 
 
-class Cosines(ItemToItem):
-    """Cosines of items' descriptions, raised to a power.
+class TextNeighbours(ItemToItem):
+    """Similarity of items' texts: the cosine of their centred vectors, raised to a power.
+
+    Like words, it knows items without a single event.
 
     :param power: of the cosine; the higher, the fewer neighbours speak.
     :param decay: what an item of a history counts less for each event since.
@@ -172,13 +174,6 @@ class Cosines(ItemToItem):
         neighbours, cosine = found[name]
         self.keep_neighbours(neighbours, cosine**power)
 
-
-class TextNeighbours(Cosines):
-    """Similarity of items' texts: the cosine of their centred vectors, raised to a power.
-
-    Like words, it knows items without a single event.
-    """
-
     def fit(self, evidence: Evidence) -> Self:
         """Compare all texts."""
         vectors = unit_vectors(evidence.vectors)[1:]
@@ -188,7 +183,7 @@ class TextNeighbours(Cosines):
         return self
 
 
-class WordNeighbours(Cosines):
+class WordNeighbours(TextNeighbours):
     """Similarity of items' words: the cosine of their tf-idf, raised to a power.
 
     Words tell brands and names exactly, which vectors may miss.
@@ -348,17 +343,12 @@ class NextItemRidge(Regression):
     """The next item regressed on the decayed history before it, at every event (SLIST, Choe et al.
     2021, "Session-aware linear item-item models", without its weights over sessions).
 
-    Where items have words, the prior lets those with like words say like things: their rows of the
-    matrix correlate by ``words`` times the cosine of their tf-idf. A rare item then speaks by what
-    came after others of its brand or kind.
-
     :param l2: of the regression.
     :param decay: what an item of a history counts less for each event since.
-    :param words: the correlation of items with the same words, below 1; 0 for none.
     :param reach: events that a history looks back at in fitting.
     """
 
-    GRID: ClassVar = {"l2": (100.0, 300.0, 1000.0), "decay": (0.8, 0.9), "words": (0.0, 0.7)}
+    GRID: ClassVar = {"l2": (100.0, 300.0, 1000.0), "decay": (0.8, 0.9)}
     SCORING: ClassVar = frozenset[str]()
 
     def __init__(
@@ -366,17 +356,9 @@ class NextItemRidge(Regression):
         l2: float | None = None,
         decay: float | None = None,
         reach: int = 30,
-        words: float | None = None,
     ) -> None:
         super().__init__()
-        self.l2, self.decay, self.reach, self.words = l2, decay, reach, words
-
-    def values(self, evidence: Evidence) -> dict[str, Sequence[Setting]]:
-        """As of all item models; without texts there are no words."""
-        values = super().values(evidence)
-        if "words" in values and not len(evidence.texts):
-            values["words"] = [0.0]
-        return values
+        self.l2, self.decay, self.reach = l2, decay, reach
 
     def fit(self, evidence: Evidence) -> Self:
         """Solve for the matrix."""
@@ -384,31 +366,13 @@ class NextItemRidge(Regression):
             raise NotApplicable("The log has no order, so that there is no next item.")
         l2 = 300.0 if self.l2 is None else self.l2
         # One after the other, since each takes a square of the items.
-        precision: Values | None = None
-        if self.words and len(evidence.texts):
-            precision, l2 = self._precision(evidence, l2), 0.0
         gram = self._products(evidence, following=False)
-        if precision is not None:
-            gram += precision
-            del precision
         cross = self._products(evidence, following=True)
         factor = cholesky(gram, l2), False
         solution = scipy.linalg.cho_solve(factor, cross.T, overwrite_b=True, check_finite=False)
         del gram, factor
         self.keep_solution(solution, evidence)
         return self
-
-    def _precision(self, evidence: Evidence, l2: float) -> Values:
-        """The inverse of the prior's covariance, (M, M); what is above its diagonal is left out."""
-        words = word_weights(evidence.texts, np.unique(evidence.log.items))[1:][evidence.solved]
-        across = scipy.sparse.csr_array(words.T)
-        covariance = np.empty((words.shape[0],) * 2, np.float32)
-        for first in range(0, len(covariance), SOLVED):
-            rows = slice(first, first + SOLVED)
-            (words[rows] @ across).toarray(out=covariance[rows])
-        covariance *= np.float32((self.words or 0.0) / l2)
-        covariance[np.diag_indices_from(covariance)] = 1 / l2
-        return scipy.linalg.lapack.spotri(cholesky(covariance, 0.0), overwrite_c=True)[0].T
 
     def _products(self, evidence: Evidence, following: bool) -> Values:
         """Sum the products of decayed histories with themselves, or with what followed them.

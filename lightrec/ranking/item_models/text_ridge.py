@@ -21,8 +21,6 @@ POWER: Final = 0.25
 """Exponent of an item's events by which each of them counts less."""
 WORDS: Final = 5_000
 """Words at most, those of the most items: the cost is their cube."""
-SAMPLE: Final = 1_000_000
-"""Events at most that are learned from, drawn evenly."""
 PART: Final = 100_000
 """Events whose histories are in memory at once."""
 
@@ -87,8 +85,6 @@ class TextRidge(ItemToItem):
         log = evidence.log
         place = np.arange(len(log.items)) - log.offsets[log.users_of(np.arange(len(log.items)))]
         events = np.flatnonzero(place > 0)
-        if len(events) > SAMPLE:
-            events = np.sort(np.random.default_rng(0).choice(events, SAMPLE, replace=False))
         rarity = np.maximum(evidence.counts().numpy(), 1) ** -POWER
         for some in np.array_split(events, max(1, -(-len(events) // PART))):
             ages = np.arange(REACH)

@@ -68,15 +68,11 @@ class Decoder(nn.Module):
             for name in [name for name in state if f".{name}".endswith(frozen)]:
                 del state[name]
 
-        def forget(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: object) -> None:
-            state.pop(f"{prefix}weight", None)  # decoders once re-ranked with a weight
-
         def excuse(_: nn.Module, keys: Any) -> None:
             missing = keys.missing_keys
             missing[:] = [name for name in missing if not f".{name}".endswith(frozen)]
 
         self.register_state_dict_post_hook(drop)
-        self.register_load_state_dict_pre_hook(forget)
         self.register_load_state_dict_post_hook(excuse)
 
 

@@ -7,13 +7,13 @@ of texts that is fitted to them.
 import math
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize, pad
+from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 from lightrec.api import DataError, Encoder, Problems, RecipeError
@@ -23,7 +23,8 @@ from lightrec.encoders.text import TextEncoder
 CLEAR: Final = 1.645
 """Click rates differ clearly where their z statistic is above this: p < .1, both sides counted."""
 LAYERS: Final = 4
-"""Number of a model's upper layers whose states are read."""
+"""Number of a model's upper layers whose states are read: how a text is put, by which people decide
+what to click, stands below the last one, which says what it is about."""
 CHUNK: Final = 1024
 """Number of trials that are fitted at once."""
 _COUNTS: Final = ("shown", "clicked")
@@ -92,46 +93,6 @@ def ridge(vectors: Tensor, trials: Trials, enough: float = 100.0, penalty: float
     return torch.linalg.solve(curvature, slope).float()
 
 
-class UpperStates(TextEncoder):
-    """The states of a model's upper four layers side by side, each pooled and of norm 1.
-
-    A model made to say what texts are about keeps in its last layer what that takes. How a text is
-    put, by which people decide what to click, stands in those below.
-
-    The settings are those of :class:`~lightrec.encoders.text.TextEncoder`; layers over the pooled
-    states, such as a learned map, are left out.
-    """
-
-    @property
-    def size(self) -> int:
-        """Length of the vectors."""
-        return self.hidden_size
-
-    @property
-    def hidden_size(self) -> int:
-        """Length of the states of all these layers."""
-        return LAYERS * super().hidden_size
-
-    @cached_property
-    def fingerprint(self) -> str | None:  # type: ignore[override]
-        """As of a TextEncoder, and of how many layers."""
-        own = TextEncoder.fingerprint.func(self)  # type: ignore[attr-defined]
-        return own and f"{own}-{LAYERS}"
-
-    def pooled(self, tokens: dict[str, Any]) -> Tensor:
-        """Pooled states of texts, ``(n, hidden_size)``."""
-        model = self.load_weights()
-        device = next(model.parameters()).device
-        read = {name: tokens[name].to(device) for name in ("input_ids", "attention_mask")}
-        states = model(**read, output_hidden_states=True).hidden_states[-LAYERS:]
-        kinds = [self.pool({**tokens, **read, "token_embeddings": layer}) for layer in states]
-        return torch.cat([normalize(kind.float(), dim=1) for kind in kinds], 1) / LAYERS**0.5
-
-    def finish(self, pooled: Tensor) -> Tensor:
-        """Leave pooled states as they are."""
-        return pooled
-
-
 class TrialData:
     """Trials from a table with a row for each arm: trial, text, how often shown and clicked.
 
@@ -140,7 +101,8 @@ class TrialData:
     one of these.
 
     :param path: a table in any format that logs may have, such as CSV or Parquet.
-    :param text_encoder: puts texts into vectors; None: :class:`UpperStates` of the usual model.
+    :param text_encoder: puts texts into vectors; None: the states of the upper
+        four layers of the usual model.
     :param trial: the column that says which rows are compared.
     :param text: the column of texts.
     :param shown: the column that says how often each was shown.
@@ -164,7 +126,7 @@ class TrialData:
         if not 0 < test < 1:
             raise RecipeError(f"`test` is {test}; it is a share, above 0 and below 1.")
         self.path, self.test, self.seed = path, test, seed
-        self.text_encoder: Encoder = text_encoder or UpperStates()
+        self.text_encoder: Encoder = text_encoder or TextEncoder(layers=LAYERS)
         self.columns = {"trial": trial, "text": text, "shown": shown, "clicked": clicked}
 
     @cached_property

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from lightrec.data.sequences import Sequences
-from lightrec.encoders.words import word_weights
 from lightrec.errors import NotApplicable
 from lightrec.ranking.item_models import item_to_item
 from lightrec.ranking.item_models.als import ALS
@@ -84,19 +83,6 @@ def decayed_histories(decay):
             rows.append(row)
             targets.append(np.eye(N)[user[end] - 1])
     return np.array(rows), np.array(targets)
-
-
-def test_next_item_ridge_lets_items_with_like_words_say_like_things():
-    texts = ["red soap", "red cream", "blue cream", *["blue"] * (N - 4), "lone"]
-    x, y = decayed_histories(0.7)
-    words = word_weights(texts, np.arange(1, N + 1))[1:].toarray()
-    covariance = 0.6 * words @ words.T
-    np.fill_diagonal(covariance, 1.0)
-    # Bayes with that prior: the matrix that is likeliest, given noise of variance l2.
-    expected = covariance @ x.T @ np.linalg.solve(x @ covariance @ x.T + 2.0 * np.eye(len(x)), y)
-    model = NextItemRidge(2.0, 0.7, words=0.6)
-    np.testing.assert_allclose(matrix(model.fit(evidence(texts=texts))), expected, atol=1e-5)
-    assert NextItemRidge().values(evidence())["words"] == [0.0]
 
 
 def test_next_item_ridge_is_a_regression_on_decayed_histories():
