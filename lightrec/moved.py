@@ -5,13 +5,14 @@ what has moved, with a warning that says the new one.
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any, Final, NamedTuple
 
 from lightrec.errors import warn
@@ -90,6 +91,17 @@ def warn_of(old: str, new: str, where: object = "") -> None:
     warn(f"{old} is now {new}. Write the new name{where and f' in {where}'}.")
 
 
+def caller() -> str:
+    """File and line of the innermost call from outside of lightrec and of Python's imports."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__"))
+        if module.partition(".")[0] not in ("lightrec", "importlib", "_frozen_importlib"):
+            return f"{frame.f_code.co_filename}, line {frame.f_lineno}"
+        frame = frame.f_back
+    return ""
+
+
 def old_names(module: str) -> Callable[[str], object]:
     """The ``__getattr__`` of a module from which names have moved, or of one that is gone."""
 
@@ -97,7 +109,7 @@ def old_names(module: str) -> Callable[[str], object]:
         path = f"{module}.{name}"
         if name.startswith("__") or path not in new_paths():  # imports ask for the former
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        place, _, new = _new(path, "").rpartition(".")
+        place, _, new = _new(path, caller()).rpartition(".")
         try:
             return getattr(import_module(place), new)
         except ModuleNotFoundError as error:

@@ -235,13 +235,8 @@ def loaded(kind: Any, folder: Path, **how: Any) -> Any:
 
     :param kind: such as ``AutoModel`` or ``AutoTokenizer``.
     :param how: settings of its ``from_pretrained``.
-    :raises FetchError: where the folder is damaged, needs code of its own or changes another model.
+    :raises FetchError: where the folder is damaged or needs code of its own.
     """
-    if (folder / ADAPTER).is_file():
-        raise FetchError(
-            f"The folder {folder} holds an adapter ({ADAPTER}) of a model that lies elsewhere, and "
-            "no whole model. Merge the two, as peft's merge_and_unload does, and name the result."
-        )
     with quiet_loading(), refusing(folder):
         # By default transformers asks whether to run what code a folder brings.
         return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **how)
@@ -257,18 +252,22 @@ def adapted(whole: Any, folder: Path) -> Any:
     """
     if not (folder / ADAPTER).is_file():
         return whole
-    try:
-        from peft import PeftModel
-    except ImportError as missing:
-        raise RecipeError(
-            f"{folder} holds an adapter ({ADAPTER}), which peft loads: `pip install lightrec[lora]`"
-            " brings it."
-        ) from missing
+    peft = peft_for(f"The adapter in {folder}")
     with quiet_loading(), refusing(folder):
-        both = PeftModel.from_pretrained(whole.model, folder)
+        both = peft.PeftModel.from_pretrained(whole.model, folder)
         exact = getattr(whole.model, "quantization_method", None) is None
         whole.model = both.merge_and_unload() if exact else both.base_model.model
     return whole
+
+
+def peft_for(what: str) -> Any:
+    """The package peft.
+
+    :raises RecipeError: where it is missing, naming what needs it.
+    """
+    if importlib.util.find_spec("peft") is None:
+        raise RecipeError(f"{what} needs peft: `pip install lightrec[lora]` brings it.")
+    return importlib.import_module("peft")
 
 
 @contextlib.contextmanager

