@@ -112,7 +112,7 @@ class TextModule(StageModule):
         self._learned = [name for name, _ in self.named_parameters()]
         self.strict_loading = False  # checkpoints hold what is learned alone
         self._latest: Tensor | None = None
-        self._table: Tensor | None = None
+        self._table = torch.zeros(0)
         self._hits: list[Tensor] = []
 
     def setup(self, stage: str) -> None:
@@ -123,9 +123,8 @@ class TextModule(StageModule):
         frozen = data.text_vectors  # before the encoder gives its model away
         if isinstance(self.part, LinearMap):
             self.part.frozen = frozen.to(self.device)
-        self.trained = torch.from_numpy(data.examples.trained).to(self.device)
-        shares = torch.from_numpy(data.examples.shares).to(self.device)
-        self.popular = settings.popularity * shares.log()
+        self.trained = torch.from_numpy(data.examples.trained)
+        self.popular = settings.popularity * torch.from_numpy(data.examples.shares).log()
 
     @property
     def learns(self) -> bool:
@@ -154,6 +153,8 @@ class TextModule(StageModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The loss and log its mean over the epoch."""
         assert self.part is not None
+        if batch_index == 0:  # the module has come to its device
+            self.trained, self.popular = (x.to(self.device) for x in (self.trained, self.popular))
         if batch_index == 0 and not self.part.exact:
             # Validation has computed them where training goes on.
             vectors = self() if self._latest is None else self._latest
@@ -229,9 +230,9 @@ class TextModule(StageModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Look for held-out texts among each other, by vectors computed once for all batches."""
-        if self._table is None:
+        if batch_index == 0:
             self._latest = self()
-            self._table = unit_vectors(self._latest)
+            self._table, self._hits = unit_vectors(self._latest), []
         self._hits.append(self.recalled(self._table, batch))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -243,7 +244,6 @@ class TextModule(StageModule):
     def on_validation_epoch_end(self) -> None:
         """Log the share that was found; all processes have found the same."""
         self.log(self.monitor, torch.cat(self._hits).float().mean(), sync_dist=True)
-        self._table, self._hits = None, []
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; the temperature learns faster, and does not decay."""
