@@ -108,11 +108,13 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
         for name in self._texts():
             checkpoint["state_dict"].pop(name, None)
 
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put them back, for averaged weights, too."""
+        checkpoint["state_dict"] = {**self._texts(), **checkpoint["state_dict"]}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *how: Any, **named: Any) -> Any:
         """Load as torch does; text vectors that are not there stay."""
-        return super().load_state_dict({**self._texts(), **state_dict}, strict, assign)
+        return super().load_state_dict({**self._texts(), **state_dict}, *how, **named)
 
     def _set_hparams(self, settings: Any) -> None:
         super()._set_hparams(described(settings))

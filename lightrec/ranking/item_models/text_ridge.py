@@ -1,6 +1,6 @@
 """Scores by texts alone, learned from which texts come after which."""
 
-from typing import ClassVar, Final, Self, TypeAlias
+from typing import ClassVar, Final, Self
 
 import numpy as np
 import scipy
@@ -12,9 +12,8 @@ from lightrec.encoders.base import unit_vectors
 from lightrec.encoders.words import word_weights
 from lightrec.errors import NotApplicable
 from lightrec.ranking.item_models.base import Evidence
-from lightrec.ranking.item_models.item_to_item import BLOCK, DENSE, KEPT, ItemToItem
+from lightrec.ranking.item_models.item_to_item import BLOCK, DENSE, KEPT, ItemToItem, Values
 
-Values: TypeAlias = NDArray[np.float32]
 REACH: Final = 20
 """Items of a history that are looked back at in fitting."""
 POWER: Final = 0.25
@@ -138,8 +137,7 @@ class _Features:
         """Products of rows (n, V + W) with the features of all items: (n, N)."""
         split = self.vectors.shape[1]
         across = self.words @ np.ascontiguousarray(rows[:, split:].T)
-        products: Values = rows[:, :split] @ self.vectors.T + across.T
-        return products
+        return np.asarray(rows[:, :split] @ self.vectors.T + across.T)
 
     def product(self, between: "scipy.sparse.sparray") -> Values:
         """``X' S X`` of a sparse S (N, N): (V + W, V + W)."""

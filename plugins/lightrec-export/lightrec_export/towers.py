@@ -216,7 +216,7 @@ class TextNetwork(nn.Module):
         super().__init__()
         encoder.load_weights()
         self.encoder = deepcopy(encoder).cpu().eval().requires_grad_(False)
-        transformer: Any = self.encoder.transformer
+        transformer: Any = self.encoder.transformer.model
         transformer.set_attn_implementation("eager")  # the fused one is not exported for any length
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
