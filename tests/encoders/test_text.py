@@ -59,14 +59,14 @@ def test_what_was_encoded_is_not_encoded_again(encoder, cache, monkeypatch):
     assert torch.equal(again.encode(TEXTS[:3]), first)
     assert again.size == 12
     assert again.transformer is None
-    assert torch.allclose(again.encode(TEXTS)[:3], first)
+    assert torch.allclose(again.encode(TEXTS)[:3], first, atol=1e-5)
     assert sorted(encoded) == sorted(TEXTS[3:5])
     shards = [*cache.rglob("*.safetensors")]
-    assert torch.allclose(again.encode_once([TEXTS[0], "a wish"])[0], first[0])
+    assert torch.allclose(again.encode_once([TEXTS[0], "a wish"])[0], first[0], atol=1e-5)
     assert [*cache.rglob("*.safetensors")] == shards
     for shard in shards:
         shard.write_bytes(b"broken")
-    assert torch.allclose(encoder().encode(TEXTS)[:3], first)
+    assert torch.allclose(encoder().encode(TEXTS)[:3], first, atol=1e-5)
     assert encoder().encode([]).shape == (0, 12)
     # A cache that cannot be written is done without.
     cache.rename(cache.with_name("gone"))
