@@ -98,7 +98,7 @@ class Layers(Tuned):
     :param layers: how many layers, from above, are trained or get adapters; None for all.
     :param adapter: settings of peft's ``LoraConfig``, such as ``r``.
     :param checkpointing: whether states are computed anew on the way back: memory for time.
-    :raises RecipeError: where the model has fewer layers, or cannot be tuned so, or peft lacks.
+    :raises RecipeError: where the model has fewer layers or cannot be tuned so, or without peft.
     """
 
     exact = False

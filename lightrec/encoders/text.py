@@ -195,7 +195,7 @@ class TextEncoder(TrainableEncoder):
         asking.card = replace(self.card, prompt=self.card.query)
         asking.__dict__.pop("fingerprint", None)
         vectors = asking.encode(values)
-        self.transformer = asking.transformer
+        self.transformer = asking.transformer or self.transformer
         return vectors
 
     def pooled(self, tokens: dict[str, Any]) -> Tensor:
