@@ -56,6 +56,9 @@ def list_plugins(*, json: bool = False, strict: bool = False) -> int:
             print(f"{slot}:")
         for part in parts.values():
             print(f"  {part.name:<20} {part.distribution:<24} {part.path}")
+    for package in installed.packages:
+        if not installed.parts_of(package) and str(package) not in installed.broken:
+            print(f"{package}: no part by name; its modules are imported")
     for sentence in installed.broken.values():
         print(f"broken: {sentence}")
     for sentence in installed.refused.values():

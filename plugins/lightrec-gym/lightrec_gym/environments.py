@@ -1,6 +1,6 @@
 """Outside agents play simulators: a session as an environment of Gymnasium."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -42,8 +42,6 @@ class SimulatorEnv(gymnasium.Env[Observation, Any]):
     :raises ValueError: where it has several.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
-
     def __init__(self, simulator: SessionEnv) -> None:
         if tuple(simulator.batch_size) != (1,):
             raise ValueError(
@@ -56,7 +54,6 @@ class SimulatorEnv(gymnasium.Env[Observation, Any]):
             for name, spec in simulator.observation_spec.items()
             if name not in HIDDEN and not isinstance(spec, Composite)
         }
-        self._names = list(seen)
         self.action_space = _space(simulator.action_spec)
         self._vectors: Tensor | None = None
         self._shows = isinstance(simulator, Simulator)
@@ -110,7 +107,7 @@ class SimulatorEnv(gymnasium.Env[Observation, Any]):
     def _observe(self) -> tuple[Observation, dict[str, Any]]:
         """The part of the state that agents may see, and the mask of what may be shown."""
         assert self._state is not None
-        seen = {name: self._state[name] for name in self._names}
+        seen = {name: self._state[name] for name in self.observation_space if name != VECTORS}
         if self._vectors is not None:
             seen[VECTORS] = self._vectors[self._state[Key.CANDIDATES]]
         seen = {n: x.to(torch.int8) if x.dtype == torch.bool else x for n, x in seen.items()}
