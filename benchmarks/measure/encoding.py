@@ -1,8 +1,15 @@
-"""A catalog's texts into vectors by `lightrec encode`, killed halfway, beside the bare model."""
+"""Texts into vectors by `lightrec encode`, killed every so often, beside the bare model.
 
+The bare model reads some of the texts after each kill, so that both meet the machine as it is then.
+What was done stays in the cache: a measurement that is stopped goes on from there.
+"""
+
+import json
 import os
+import shutil
 import subprocess
 import time
+from resource import RUSAGE_CHILDREN, getrusage
 
 import numpy as np
 import polars as pl
@@ -12,9 +19,10 @@ from transformers import AutoModel, AutoTokenizer
 from benchmarks import LIGHTREC
 from benchmarks.logs import popular, words
 from benchmarks.measure import Cell
+from lightrec.data.files import cache_folder
 from lightrec.encoders.hub import MINILM, files_of
 
-BATCH, READ = 64, 20_000
+BATCH, READ = 64, 2_000
 
 
 def bare(texts: list[str]) -> float:
@@ -31,23 +39,38 @@ def bare(texts: list[str]) -> float:
 
 
 def measure(cell: Cell) -> dict[str, float]:
-    """Encode texts of 20 words, killed once; the bare model reads some of them."""
+    """Encode texts of 20 words, killed and resumed; the bare model reads some between."""
     common, generator = words(), np.random.default_rng(cell.seed)
     shares = popular(len(common), 5, 1)
     drawn = common[generator.choice(len(common), (cell["texts"], 20), p=shares)]
     titles = [" ".join(row) for row in drawn]
-    items, out = cell.out / "items.csv", cell.out / "vectors.parquet"
+    folder = cache_folder() / "bench" / f"encoding-{cell['texts']}-{cell.seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    items, noted = folder / "items.csv", folder / "legs.json"
     pl.DataFrame({"item": np.arange(len(titles)), "title": titles}).write_csv(items)
-    command = [LIGHTREC, "encode", items, "--out", out]
-    cpu, peaks = 0.0, []
-    for limit in (cell["killed_after"], None):
-        process = subprocess.Popen(command, env=os.environ | {"LIGHTREC_CACHE": str(cell.out)})
-        if limit is not None:
-            time.sleep(limit)
-            process.kill()
-        usage = os.wait4(process.pid, 0)[2]
-        cpu += usage.ru_utime + usage.ru_stime
-        peaks.append(usage.ru_maxrss / 2**20)
-    speed, usual = len(titles) / cpu, bare(titles[:READ])
+    legs = json.loads(noted.read_text()) if noted.is_file() else []
+    command = [LIGHTREC, "encode", items, "--out", folder / "vectors.parquet"]
+    while not any(leg.get("ended") for leg in legs):
+        before, began = getrusage(RUSAGE_CHILDREN), time.monotonic()
+        process = subprocess.Popen(command, env=os.environ | {"LIGHTREC_CACHE": str(folder)})
+        legs.append(leg := {})
+        while process.poll() is None and (seconds := time.monotonic() - began) < cell["leg"]:
+            leg["cpu"] = seconds  # at most, where this process ends before the other
+            noted.write_text(json.dumps(legs))
+            time.sleep(1)
+        process.kill()
+        if process.wait() > 0:
+            raise SystemExit(process.returncode)
+        usage = getrusage(RUSAGE_CHILDREN)
+        leg["cpu"] = usage.ru_utime + usage.ru_stime - before.ru_utime - before.ru_stime
+        leg["peak_gib"] = usage.ru_maxrss / 2**20
+        leg["bare"] = bare(generator.choice(titles, min(READ, len(titles)), False).tolist())
+        leg["ended"] = process.returncode == 0
+        noted.write_text(json.dumps(legs))
+    shutil.rmtree(folder)
+    seconds = sum(leg["cpu"] for leg in legs)
+    measured = [leg for leg in legs if "bare" in leg]
+    usual = sum(leg["cpu"] * leg["bare"] for leg in measured) / sum(leg["cpu"] for leg in measured)
+    speed, peak = len(titles) / seconds, max(leg["peak_gib"] for leg in measured)
     found = {"texts_per_cpu_second": speed, "bare": usual, "share_of_bare": speed / usual}
-    return found | {"peak_gib": max(peaks)}
+    return found | {"peak_gib": peak, "kills": len(legs) - 1}
