@@ -9,6 +9,7 @@ from typing import ClassVar, Final, Generic, Literal, NamedTuple, Protocol, Type
 
 import numpy as np
 import torch
+from scipy.stats import skew
 from torch import Tensor
 
 from lightrec.errors import DataError
@@ -236,7 +237,8 @@ def around(
     total = int(units.max()) + 1
     # A user's share of the sum, times the number of users: independent numbers whose mean is 0.
     shares = values.new_zeros(total).index_add(0, units, values - mean) * (total / count)
-    skewness = skewness_of_mean(shares)
+    # Theirs over √n is their mean's; equal ones have none.
+    skewness = float(np.nan_to_num(skew(shares) / total**0.5)) if shares.any() else 0.0
     if interval == "bootstrap":
         if total > DRAWN:
             order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
@@ -253,13 +255,6 @@ def around(
 def independent(users: Tensor | None, count: int) -> Tensor:
     """Number from 0 what is independent of others: users, or each of so many rounds; (n,)."""
     return torch.arange(count) if users is None else users.unique(return_inverse=True)[1]
-
-
-def skewness_of_mean(values: Tensor) -> float:
-    """Skewness of a mean of independent values (n,): theirs over √n; 0 where all are equal."""
-    off = values - values.mean()
-    spread = float(off.square().mean())
-    return float(off.pow(3).mean()) / spread**1.5 / len(values) ** 0.5 if spread else 0.0
 
 
 def without_skewness(end: float, skewness: float) -> float:
@@ -342,26 +337,6 @@ def never_shown(target: Tensor, behavior: Tensor | None, action: Tensor) -> floa
     else:
         never = behavior <= 0
     return float((target.double() * never).sum(1).mean())
-
-
-def doubly_robust(
-    weights: Tensor,
-    reward: Tensor,
-    action: Tensor,
-    target: Tensor,
-    expected: Tensor,
-    normalized: bool = False,
-) -> Tensor:
-    """Terms w_k · (r_k - q_k) + w_(k-1) · E[q_k], summed over the steps k: (n,).
-
-    :param weights: (n, K) of the steps up to each one, as ``reward`` and ``action``.
-    :param target: (n, K, A) laws, as ``expected``, the model's rewards from each step on.
-    """
-    expected = expected.double()
-    of_shown = expected.gather(2, action[:, :, None]).squeeze(2)
-    before = torch.cat([torch.ones_like(weights[:, :1]), weights[:, :-1]], 1)
-    missed = averaged(weights, reward - of_shown, normalized)
-    return (missed + averaged(before, (expected * target.double()).sum(2), normalized)).sum(1)
 
 
 def slope(estimators: Sequence[Estimator[L]], log: L) -> tuple[Estimator[L], Estimate]:

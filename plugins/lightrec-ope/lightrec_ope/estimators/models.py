@@ -29,12 +29,15 @@ def expected_rewards(
     :param penalty: half of it times the square of the coefficients is added to the loss's sum.
     :param seed: of the folds.
     :returns: the log with ``expected`` (n, A, P).
+    :raises DataError: where a feature is infinite or no number, or there is one user alone.
     """
     count = log.target.shape[1]
     places = 1 if log.position is None else int(log.position.max()) + 1
     place = torch.zeros_like(log.action) if log.position is None else log.position
     parts = features, one_hot(log.action, count), one_hot(place, places)
-    inputs = finite(torch.cat([part.double() for part in parts], 1))
+    inputs = torch.cat([part.double() for part in parts], 1)
+    if not bool(inputs.isfinite().all()):
+        raise DataError("Some features are not finite: fill them in before a model reads them.")
     expected = torch.zeros(len(inputs), count, places, dtype=torch.float64)
     loss = binary_cross_entropy_with_logits if log.is_binary else mse_loss
     for train, rest in by_user(log.users, len(inputs), seed):
@@ -70,16 +73,6 @@ def by_user(users: Tensor | None, rows: int, seed: int) -> list[tuple[Tensor, Te
     return [((~rows).nonzero()[:, 0], rows.nonzero()[:, 0]) for rows in folds]
 
 
-def finite(features: Tensor) -> Tensor:
-    """The features themselves.
-
-    :raises DataError: where one is infinite or no number.
-    """
-    if not bool(features.isfinite().all()):
-        raise DataError("Some features are not finite: fill them in before a model reads them.")
-    return features
-
-
 def fit_linear(
     inputs: Tensor, size: int, penalty: float, loss: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
@@ -87,24 +80,16 @@ def fit_linear(
     matrix = nn.Parameter(torch.zeros(inputs.shape[1], size, dtype=torch.float64))
     bias = nn.Parameter(torch.zeros(size, dtype=torch.float64))
 
-    def whole() -> Tensor:
-        return loss(inputs @ matrix + bias) + penalty / 2 * matrix.square().sum()
-
-    minimize([matrix, bias], whole)
-    return matrix.detach(), bias.detach()
-
-
-def minimize(parameters: list[nn.Parameter], loss: Callable[[], Tensor]) -> None:
-    """Move parameters to where a convex loss is least."""
     optimizer = torch.optim.LBFGS(
-        parameters, max_iter=200, history_size=20, line_search_fn="strong_wolfe"
+        [matrix, bias], max_iter=200, history_size=20, line_search_fn="strong_wolfe"
     )
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        value = loss()
+        value = loss(inputs @ matrix + bias) + penalty / 2 * matrix.square().sum()
         value.backward()
         return value
 
     with torch.enable_grad():
         optimizer.step(closure)
+    return matrix.detach(), bias.detach()

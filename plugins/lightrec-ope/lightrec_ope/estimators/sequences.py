@@ -13,7 +13,6 @@ from lightrec_ope.estimators.estimate import (
     Estimator,
     Parts,
     averaged,
-    doubly_robust,
     improper,
     needed,
     never_shown,
@@ -103,11 +102,14 @@ class SequentialDR(PerDecisionIPS):
     """Per-decision IPS of what the model of values misses (Jiang and Li 2016)."""
 
     def parts(self, log: SequenceLog) -> Parts:
-        """Doubly robust terms, discounted and summed over steps."""
+        """Terms w_k · (r_k - q_k) + w_(k-1) · E[q_k], discounted and summed over the steps k."""
         weights, reward = log.ratios.cumprod(1), log.discounted
         expected = needed(log, "expected")[0].double() * log.counts[:, :, None]
-        terms = weights, reward, log.action, log.target, expected, self.normalized
-        return Parts(doubly_robust(*terms), weights[:, -1], reward.abs().sum(1), log.uncovered)
+        of_shown = expected.gather(2, log.action[:, :, None]).squeeze(2)
+        before = torch.cat([torch.ones_like(weights[:, :1]), weights[:, :-1]], 1)
+        values = averaged(weights, reward - of_shown, self.normalized)
+        values += averaged(before, (expected * log.target.double()).sum(2), self.normalized)
+        return Parts(values.sum(1), weights[:, -1], reward.abs().sum(1), log.uncovered)
 
 
 def fitted_values(
