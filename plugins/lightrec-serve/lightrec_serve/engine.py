@@ -392,57 +392,42 @@ class Engine(ABC):
 
 def chosen(
     logits: Tensor,
+    recent: Tensor,
     query: Query,
     temperature: float,
     by: str,
     rules: Standing | None = None,
     people: pl.DataFrame | None = None,
 ) -> Ranked:
-    """Choose or draw a slate.
+    """Choose or draw a slate, whose last places are kept for new items where the query says so.
 
     :param logits: (N + L + 1,) float32, minus infinity for what may not come.
+    :param recent: (N + L + 1,) bool, which items are new.
     :param rules: which the slate keeps to; their boosts are in the logits.
     :param people: the row of the user table that pins ask.
     """
-    if rules is not None:
-        heat = temperature if query.draw else 1.0
-        generator = torch.Generator().manual_seed(query.seed) if query.draw else None
-        filled, chances = rules.fill(logits[None] / heat, query.k, people, generator=generator)
-        items, chances = filled[filled > PADDING], chances[filled > PADDING]
-        log_prob = float(chances.log().sum())
-        ranked = Ranked(items.tolist(), logits[items].tolist(), by, chances.tolist(), log_prob)
-        return marked(ranked, rules, logits, query.k, people)
+    heat = temperature if query.draw else 1.0
+    generator = torch.Generator().manual_seed(query.seed) if query.draw else None
     count = min(query.k, int((logits > -torch.inf).sum()))
-    if not query.draw:
-        scores, items = logits.topk(count)
-        return Ranked(items.tolist(), scores.tolist(), by, [1.0] * count)
-    generator = torch.Generator().manual_seed(query.seed)
-    law = (logits.double() / temperature).log_softmax(0)
-    uniform = torch.rand(law.shape, generator=generator, dtype=torch.float64)
-    items = (law - (-uniform.clamp_min(1e-300).log()).log()).topk(count).indices
-    rest = law.index_fill(0, items, -torch.inf).logsumexp(0, keepdim=True)
-    steps = ordered_steps(law[items], rest, items > PADDING).clamp_max(0.0)
-    log_prob, propensities = float(steps.sum()), steps.exp().tolist()
-    return Ranked(items.tolist(), logits[items].tolist(), by, propensities, log_prob)
-
-
-def with_new(
-    logits: Tensor,
-    recent: Tensor,
-    query: Query,
-    by: str,
-    rules: Standing | None = None,
-    people: pl.DataFrame | None = None,
-) -> Ranked:
-    """Choose a slate as :func:`chosen` does, whose last places are kept for new items.
-
-    :param recent: (N + L + 1,) bool, which items are new.
-    """
-    fresh, usual = logits.masked_fill(~recent, -torch.inf), logits.masked_fill(recent, -torch.inf)
-    choose = None if rules is None else partial(rules.fill, people=people)
-    items = with_reserved_places(usual[None], fresh[None], query.k, query.new, choose)[0]
-    items = items[items > PADDING]
-    ranked = Ranked(items.tolist(), logits[items].tolist(), by, [1.0] * len(items))
+    if query.new:
+        fresh, usual = (logits.masked_fill(others, -torch.inf) for others in (~recent, recent))
+        choose = None if rules is None else partial(rules.fill, people=people)
+        items = with_reserved_places(usual[None], fresh[None], query.k, query.new, choose)[0]
+        items = items[items > PADDING]
+        chances = torch.ones(len(items))
+    elif rules is not None:
+        items, chances = rules.fill(logits[None] / heat, query.k, people, generator=generator)
+        items, chances = items[items > PADDING], chances[items > PADDING]
+    elif query.draw:
+        law = (logits.double() / heat).log_softmax(0)
+        uniform = torch.rand(law.shape, generator=generator, dtype=torch.float64)
+        items = (law - (-uniform.clamp_min(1e-300).log()).log()).topk(count).indices
+        rest = law.index_fill(0, items, -torch.inf).logsumexp(0, keepdim=True)
+        chances = ordered_steps(law[items], rest, items > PADDING).clamp_max(0.0).exp()
+    else:
+        items, chances = logits.topk(count).indices, torch.ones(count)
+    log_prob = float(chances.log().sum())
+    ranked = Ranked(items.tolist(), logits[items].tolist(), by, chances.tolist(), log_prob)
     return ranked if rules is None else marked(ranked, rules, logits, query.k, people)
 
 

@@ -31,7 +31,6 @@ from lightrec_serve.engine import (
     Reason,
     chosen,
     reasons,
-    with_new,
     without_each,
 )
 from lightrec_serve.run_engine import RunEngine
@@ -221,10 +220,8 @@ class ExportEngine(ExportedEngine):
         logits[[PADDING, *one.barred]] = -torch.inf
         if rules is not None:
             logits = (logits + rules.boost).masked_fill(~rules.there, -torch.inf)
-        if one.query.new:
-            recent = torch.arange(len(logits)) > self.catalog.size
-            return with_new(logits, recent, one.query, one.by, rules)
-        return chosen(logits, one.query, self.temperature, one.by, rules)
+        recent = torch.arange(len(logits)) > self.catalog.size
+        return chosen(logits, recent, one.query, self.temperature, one.by, rules)
 
 
 @dataclass(frozen=True)

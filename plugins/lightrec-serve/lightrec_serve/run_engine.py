@@ -32,7 +32,6 @@ from lightrec_serve.engine import (
     chosen,
     marked,
     reasons,
-    with_new,
     without_each,
 )
 
@@ -236,13 +235,11 @@ class RunEngine(Engine):
             allowed &= rules.there
             whole = whole + rules.boost
         logits = whole.masked_fill(~allowed, -torch.inf)
-        if query.new:
-            recent = pad(~self.newcomers.warm, (0, self.catalog.live.height), value=True)
-            ranked = with_new(logits, recent, query, by, rules, person.row)
-        elif by == "popularity" and not query.draw:
+        if by == "popularity" and not (query.draw or query.new):
             ranked = self._varied(allowed, query.k, rules, person.row)
         else:
-            ranked = chosen(logits, query, self.temperature, by, rules, person.row)
+            recent = pad(~self.newcomers.warm, (0, self.catalog.live.height), value=True)
+            ranked = chosen(logits, recent, query, self.temperature, by, rules, person.row)
         if query.explain and person.known[Key.HISTORY].any():
             ranked.why = self._why(query, person, ranked.items, scores, allowed)
         ranked.seconds = {"tower": spent, "search": perf_counter() - began}
@@ -268,9 +265,8 @@ class RunEngine(Engine):
         """Popular items that differ from each other, for somebody of whom nothing is known."""
         counts, vectors = self.usual.popularity.counts, self.usual.blend.ranker.item_vectors()
         whole = torch.cat([counts, self.newcomers.mixed(counts)])
-        mixed = (vectors[self.newcomers.near] * self.newcomers.loud[..., None]).sum(1)
         popular = whole.masked_fill(~allowed, -torch.inf)
-        vectors = torch.cat([vectors, mixed])
+        vectors = torch.cat([vectors, self.newcomers.mixed(vectors.T).T])
         if rules is None:
             items, scores = diversified(popular, vectors, k)
         else:

@@ -12,10 +12,11 @@ from lightrec.nn.plackett_luce import PlackettLuce
 
 LOGITS = torch.tensor([-torch.inf, 1.0, -torch.inf, 0.5, -1.0])
 """Of items 0 to 4; items 1, 3 and 4 may come."""
+NO_NEW = torch.zeros(0, dtype=torch.bool)
 
 
 def test_the_best_come_in_order_and_no_more_than_may():
-    ranked = chosen(LOGITS, Query(k=9), 1.0, "blend")
+    ranked = chosen(LOGITS, NO_NEW, Query(k=9), 1.0, "blend")
     assert (ranked.items, ranked.scores) == ([1, 3, 4], [1.0, 0.5, -1.0])
     assert (ranked.propensities, ranked.log_prob) == ([1.0, 1.0, 1.0], 0.0)
 
@@ -25,7 +26,7 @@ def test_drawn_slates_follow_the_law_of_plackett_and_luce():
     law = PlackettLuce(LOGITS.double() / temperature, slate_size=3)
     first, counts = (LOGITS.double() / temperature).softmax(0), Counter()
     for seed in range(draws):
-        ranked = chosen(LOGITS, Query(k=3, draw=True, seed=seed), temperature, "blend")
+        ranked = chosen(LOGITS, NO_NEW, Query(k=3, draw=True, seed=seed), temperature, "blend")
         expected = float(law.log_prob(torch.tensor(ranked.items)))
         assert ranked.log_prob == pytest.approx(expected, abs=1e-12)
         assert ranked.propensities[0] == pytest.approx(float(first[ranked.items[0]]))
@@ -39,9 +40,9 @@ def test_drawn_slates_follow_the_law_of_plackett_and_luce():
 @pytest.mark.parametrize("temperature", [1e-30, 1e-3, 1e30])
 def test_propensities_hold_at_any_temperature(temperature):
     logits = torch.linspace(-50, 50, 200).index_fill(0, torch.tensor([0]), -torch.inf)
-    best = chosen(logits, Query(k=200), 1.0, "blend").items
+    best = chosen(logits, NO_NEW, Query(k=200), 1.0, "blend").items
     for seed in range(20):
-        ranked = chosen(logits, Query(k=200, draw=True, seed=seed), temperature, "blend")
+        ranked = chosen(logits, NO_NEW, Query(k=200, draw=True, seed=seed), temperature, "blend")
         assert len({*ranked.items}) == 199
         assert all(0 < each <= 1 for each in ranked.propensities)
         assert ranked.propensities[-1] == 1
