@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 
 import polars as pl
+from lightrec_serve.records import export
 from lightrec_serve.store import Store
 
 from benchmarks import LIGHTREC
@@ -180,7 +181,7 @@ def measure(cell: Cell) -> dict[str, float]:
         for service in services.values():
             service.end()
     with Store(database.url) as store:
-        logs = [f for f in store.export(cell.out / "served") if f.parent.name == "log"]
+        logs = [f for f in export(store, cell.out / "served") if f.parent.name == "log"]
         with store.engine.connect() as connection:
             query = "SELECT session, id FROM serve_feedback"
             stored = Counter(map(tuple, connection.exec_driver_sql(query)))

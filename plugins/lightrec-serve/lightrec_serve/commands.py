@@ -198,11 +198,12 @@ def served(
     :param kinds: other names for kinds of feedback, such as those of the run's own log.
     :param trial: the sessions of those who only tried the service, as on its page, instead.
     """
+    from lightrec_serve.records import export
     from lightrec_serve.store import Store
 
     wanted = None if day is None else _day(day, "day")
     with Store(_url(store)) as held:
-        files, worth = held.export(out, wanted, kinds, trial), held.worth
+        files, worth = export(held, out, wanted, kinds, trial), held.worth
     for file in files:
         print(file)
     if not files:
@@ -229,10 +230,11 @@ def person(store: str, user: str) -> None:
     :param store: a file of SQLite or the URL of a database.
     :param user: the person's id.
     """
+    from lightrec_serve import personal
     from lightrec_serve.store import Store
 
     with Store(_url(store)) as held:
-        stored = held.person(user)
+        stored = personal.person(held, user)
     if not any(stored.values()):
         raise RecipeError(f"Nothing is stored of {user!r}.")
     print(json.dumps(stored, indent=2, ensure_ascii=False))
@@ -251,16 +253,16 @@ def forget(store: str, *, user: str | None = None, before: str | None = None) ->
     :param user: the person's id.
     :param before: a day in UTC, such as 2026-01-01: answers and feedback before it go.
     """
-    from lightrec_serve.personal import before as older
-    from lightrec_serve.personal import of_person
+    from lightrec_serve import personal
     from lightrec_serve.store import Store
     from lightrec_serve.tables import DAY
 
     if (user is None) == (before is None):
         raise RecipeError("Say either whose --user events go, or --before which day they do.")
     days = 0 if before is None else (_day(before, "before") - date(1970, 1, 1)).days
+    gone = personal.before(days * DAY) if user is None else personal.of_person(user)
     with Store(_url(store)) as held:
-        counts = held.erase(of_person(user) if user is not None else older(days * DAY))
+        counts = personal.erase(held, gone)
     print(", ".join(f"{count:,} of {name}" for name, count in counts.items()) + " erased.")
 
 

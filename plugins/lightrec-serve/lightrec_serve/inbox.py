@@ -148,7 +148,8 @@ class Inbox:
             if (session := self.aside.session(name)) is not None:  # else it was brought before
                 await self.writes.call(self.store.begin, session)
             await self.writes.call(self.store.feedback, rows)
-            self.aside.erase(personal.events(name, [row.id for row in rows], whole=True))
+            brought = personal.events(name, [row.id for row in rows], whole=True)
+            personal.erase(self.aside, brought)
         logger.info("feedback brought", extra={"events": len(kept), "left": self.waiting})
 
 

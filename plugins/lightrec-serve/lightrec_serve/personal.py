@@ -5,20 +5,23 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from lightrec_serve.store import Store
 from lightrec_serve.tables import ANSWERS, FEEDBACK, SESSIONS, SHOWN, USERS, WRITING, failing
 
 Conditions = Mapping[sa.Table, sa.ColumnElement[bool]]
 """Rows of tables, in an order in which they can be erased."""
 
 
-def person(connection: sa.Connection, user: str) -> dict[str, list[dict[str, Any]]]:
+def person(store: Store, user: str) -> dict[str, list[dict[str, Any]]]:
     """All rows of a person, by the tables' names; places of answers with their answers' ids."""
-    return {
-        table.name.removeprefix("serve_"): [
-            dict(row._mapping) for row in connection.execute(sa.select(table).where(condition))
-        ]
-        for table, condition in of_person(user).items()
-    }
+    store.flush()
+    with store.reading() as connection:
+        return {
+            table.name.removeprefix("serve_"): [
+                dict(row._mapping) for row in connection.execute(sa.select(table).where(condition))
+            ]
+            for table, condition in of_person(user).items()
+        }
 
 
 def of_person(user: str) -> Conditions:
@@ -58,8 +61,13 @@ def events(session: str, ids: Sequence[str], whole: bool = False) -> Conditions:
     return theirs | ({SESSIONS: sa.and_(SESSIONS.c.id == session, empty)} if whole else {})
 
 
-def erase(engine: sa.Engine, conditions: Conditions) -> dict[str, int]:
-    """Erase rows; how many went, by the tables' names."""
+def erase(store: Store, conditions: Conditions) -> dict[str, int]:
+    """Erase rows; how many went, by the tables' names.
+
+    What was copied from the database, such as backups and exported files, is not touched.
+    """
+    store.flush()
+    engine = store.engine
     lite = engine.dialect.name == "sqlite"
     with failing(engine, "written"), engine.begin() as connection:
         connection.exec_driver_sql(WRITING[engine.dialect.name])

@@ -158,7 +158,7 @@ def routes(
     @router.get("/numbers")
     async def operating(hours: Hours = 24, trial: bool = False) -> list[dict[str, Any]]:
         """Numbers of what each arm has shown of late, and of what people made of it."""
-        counted, split = await service.numbers(hours, trial)
+        counted, split = await service.numbers.of(hours, trial)
         return [asdict(arm) | {"split_p": split} for arm in counted]
 
     @router.get("/users")

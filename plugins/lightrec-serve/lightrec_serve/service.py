@@ -11,30 +11,24 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import partial
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from lightrec.data.times import moment
 from lightrec_serve import personal
-from lightrec_serve.batching import Batcher, Lane
+from lightrec_serve.batching import Batcher
 from lightrec_serve.engine import Engine, Query
 from lightrec_serve.inbox import Inbox, milliseconds
+from lightrec_serve.numbers import Numbers
 from lightrec_serve.schema import Ask, Known, Person, Shown, Slate, Why
 from lightrec_serve.sessions import OF_PERSON, Conflict, Patient, Sessions, State
 from lightrec_serve.stock import Stock, Unknown
 from lightrec_serve.store import Answer, Session, Store, StoreError
 from lightrec_serve.tables import DAY, OUTSIDE
 
-if TYPE_CHECKING:
-    from lightrec_serve.records import ArmNumbers
-
-    Counted = tuple[list[ArmNumbers], float | None]
-
 PATIENCE: Final = 0.2
 """Seconds for which a slate waits for a store."""
 WATCHED: Final = 0.5
 """Seconds after which what other processes have changed is looked for."""
-LONG: Final = 0.2
-"""Seconds of counting from which on numbers are given again, for 30 times as long."""
 SHARED: Final = {each.name for each in fields(Query)} & Ask.model_fields.keys() - {"user"}
 """Fields of a request that a query has as they are."""
 OF_LAW: Final = SHARED - {*OF_PERSON, "explain"} | {"explore", "more"}
@@ -92,10 +86,7 @@ class Service:
         self.sessions, self.stock = Sessions(store, self.reads), Stock(store, self.reads)
         self.inbox = Inbox(self.sessions, self.stock, self.writes, aside, self._outside)
         self._reloading = asyncio.Lock()
-        self._counting = Lane("numbers")
-        self._since = milliseconds()
-        self._counted: dict[tuple[float, bool], tuple[float, Counted]] = {}
-        """By hours, and whether of trials: an operator's numbers, given again until a time."""
+        self.numbers = Numbers(store, {arm.name: arm.weight for arm in arms})
         for arm in arms:
             arm.batcher = Batcher(arm.load(), self.stock.refresh)
             self.stock.refresh(arm.batcher.engine)
@@ -204,7 +195,7 @@ class Service:
         :raises Unknown: where there is nothing.
         """
         user = self._known_as(user) or user
-        stored = await self.writes.call(self.store.person, user)
+        stored = await self.writes.call(personal.person, self.store, user)
         if not any(stored.values()):
             raise Unknown(f"Nothing is stored of {user!r}.")
         return stored
@@ -218,7 +209,7 @@ class Service:
         await self.person(user)
         for store in (self.inbox.aside, self.store):
             if store is not None:
-                counts = await self.writes.call(store.erase, personal.of_person(user))
+                counts = await self.writes.call(personal.erase, store, personal.of_person(user))
         self.sessions.drop(user)
         return counts
 
@@ -240,7 +231,8 @@ class Service:
 
     async def forget_events(self, session: str, ids: Sequence[str]) -> int:
         """Erase events of a session, such as wrong ones, which may then be sent anew."""
-        counts = await self.writes.call(self.store.erase, personal.events(session, ids))
+        wrong = personal.events(session, ids)
+        counts = await self.writes.call(personal.erase, self.store, wrong)
         return counts["feedback"]
 
     async def similar(self, item: str, k: int, arm: str | None = None) -> list[Shown]:
@@ -305,41 +297,6 @@ class Service:
             return False
         return True
 
-    async def numbers(self, hours: float, trial: bool = False) -> "Counted":
-        """Count what each arm has shown in the last hours, or to those who only tried it.
-
-        :returns: the numbers, and how likely chance splits people among the arms as unevenly.
-        """
-        if (held := self._counted.get((hours, trial))) is not None and monotonic() < held[0]:
-            return held[1]
-        began, since = monotonic(), milliseconds() - int(hours * 3_600_000)
-
-        def count() -> "Counted":
-            counted = self.store.numbers(since, trial)
-            late = since < self._since  # who came before this service may have met other arms
-            return counted, self._split(self.store.numbers(self._since) if late else counted)
-
-        counted = await self._counting.call(count)
-        if (took := monotonic() - began) > LONG:  # the page asks every 10 seconds
-            self._counted = {(hours, trial): (monotonic() + 30 * took, counted)}
-        return counted
-
-    def _split(self, counted: "Sequence[ArmNumbers]") -> float | None:
-        """How likely chance splits people among the arms as unevenly: Pearson's chi-squared test.
-
-        Near 0 something else splits them, such as requests that fail in one arm, and the arms
-        cannot be compared. None where there are no two arms to meet, or nobody has met one.
-        """
-        from scipy.stats import chisquare
-
-        met = {arm.arm: arm.people for arm in counted}
-        weights = {name: arm.weight for name, arm in self.arms.items() if arm.weight}
-        people = [met.get(name, 0) for name in weights]
-        if len(weights) < 2 or not any(people):
-            return None
-        each = sum(people) / sum(weights.values())
-        return float(chisquare(people, [each * weight for weight in weights.values()]).pvalue)
-
     async def users(self, count: int, begin: str = "") -> list[str]:
         """Some users of the log, of those whose ids begin so."""
         batcher = self._arm(None).batcher
@@ -368,14 +325,14 @@ class Service:
 
     def _sweep(self) -> None:
         """Erase what is too old."""
-        counts = self.store.erase(personal.before(milliseconds() - self.keep * DAY))
-        logger.info("too old, and erased", extra=counts)
+        old = personal.before(milliseconds() - self.keep * DAY)
+        logger.info("too old, and erased", extra=personal.erase(self.store, old))
 
     def close(self) -> None:
         """Finish what was begun, and close the stores."""
         for arm in self.arms.values():
             arm.batcher.close()
-        for each in (self._counting, self.reads, self.writes):
+        for each in (self.numbers.lane, self.reads, self.writes):
             each.close()
         if self.inbox.aside is not None:
             self.inbox.aside.close()

@@ -62,8 +62,8 @@ class Stock:
                 for some in few(rows):
                     await batcher.reading.call(partial(batcher.engine.prepare, some))
             for some in few(rows):  # slates are answered between, also by other processes
-                new = [{"item": item} | row for item, row in some.items()]
-                await asyncio.to_thread(self.store.put_items, new)
+                new = {item: {"item": item} | row for item, row in some.items()}
+                await asyncio.to_thread(self.store.change_items, new)
                 await self.catch_up()
         return list(rows)
 
@@ -78,7 +78,7 @@ class Stock:
         if not there:
             raise Unknown(f"None of {len(items)} ids is an item's.")
         async with self.changing:
-            await asyncio.to_thread(self.store.delete_items, there)
+            await asyncio.to_thread(self.store.change_items, dict.fromkeys(there))
             await self.catch_up()
         return there
 

@@ -7,21 +7,18 @@ arrive together share one wait for the disk (group commit). Several processes ma
 import json
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields
-from datetime import date
 from functools import cache
 from hashlib import sha256
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 
 from lightrec.api import Column, DataError
-from lightrec_serve import personal
 from lightrec_serve.tables import (
     ANSWERS,
     FEEDBACK,
@@ -47,9 +44,6 @@ from lightrec_serve.tables import (
     open_database,
     storable,
 )
-
-if TYPE_CHECKING:
-    from lightrec_serve.records import ArmNumbers
 
 __all__ = ["Answer", "Feedback", "ItemChange", "Session", "Store", "StoreError"]
 
@@ -78,7 +72,7 @@ class _Call:
     done: Future[list[bool]] | None = None
 
 
-class Store:
+class Store(AbstractContextManager["Store"]):
     """The records of a service, in SQLite or PostgreSQL.
 
     A call that writes returns after the commit, which waits for the disk; only :meth:`answered`
@@ -91,7 +85,7 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.engine = open_database(url)
-        with self._reading() as connection:
+        with self.reading() as connection:
             self.worth: dict[str, float] = dict(map(tuple, connection.execute(sa.select(WORTH))))
             """The worth of kinds of feedback, see :meth:`note_worth`."""
             self.goal: list[str] = [*connection.scalars(sa.select(GOAL.c.kind))]
@@ -149,7 +143,7 @@ class Store:
 
     def session(self, session: str) -> Session | None:
         """Find a session by its id."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(sa.select(SESSIONS).where(SESSIONS.c.id == session)).first()
         return None if row is None else Session(**row._mapping)
 
@@ -202,33 +196,33 @@ class Store:
         :returns: items, kinds and times, and how many are of other sessions.
         """
         given = {"session": session, "user": user, "last": last}
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = connection.execute(_happened(user is not None), given).all()
         events = [(item, kind, time) for item, kind, time, _ in found]
         return events, sum(row[-1] != session for row in found)
 
     def count(self) -> int:
         """The number of all events that are stored."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return connection.scalar(sa.select(sa.func.count()).select_from(FEEDBACK)) or 0
 
     def oldest(self, most: int) -> list[Feedback]:
         """The events that came first."""
         columns = [FEEDBACK.c[each.name] for each in fields(Feedback)]
         query = sa.select(*columns).order_by(FEEDBACK.c.number).limit(most)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [Feedback(**row._mapping) for row in connection.execute(query)]
 
     def known_of(self, session: str, user: str | None) -> "KnownOf":
         """What is stored of a session and its user at the moment."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(KNOWN, {"session": session, "user": user}).one()
         return KnownOf(row[0], row[1], row[2], row[3] and json.loads(row[3]))
 
     def asked(self, session: str) -> dict[str, Any]:
         """The request of a session's last answer that is written; nothing where there is none."""
         wanted = sa.select(ANSWERS.c.request).where(ANSWERS.c.session == session)
-        with self._reading() as connection:
+        with self.reading() as connection:
             # From the newest on, so that a session that goes on is soon there.
             row = connection.execute(wanted.order_by(ANSWERS.c.number.desc()).limit(1)).scalar()
         request: dict[str, Any] = json.loads(row or "{}")
@@ -238,7 +232,7 @@ class Store:
         """The items that an answer of a session has shown, or all of them have."""
         where = [ANSWERS.c.session == session] + [SHOWN.c.answer == answer] * (answer is not None)
         query = sa.select(SHOWN.c.item).join(ANSWERS, SHOWN.c.answer == ANSWERS.c.id).where(*where)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return {*connection.scalars(query)}
 
     def put_users(self, profiles: Mapping[str, Mapping[str, Any]]) -> None:
@@ -246,21 +240,28 @@ class Store:
         rows = [{"user": user, "profile": _as_json(row)} for user, row in profiles.items()]
         self._wait_for({USERS: rows})
 
-    def put_items(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def change_items(self, rows: Mapping[str, Mapping[str, Any] | None]) -> None:
         """Store items that were put while serving, each in the place of an earlier one of its id.
 
-        :param rows: of the catalog, with the id as ``item``, as JSON can hold them.
-        :raises DataError: where a row has no id.
+        :param rows: of the catalog, by their ids, as JSON can hold them; None where an item was
+            deleted.
+        :raises DataError: where an id is none.
         """
-        self._change([row.get(Column.ITEM) for row in rows], map(_as_json, rows))
-
-    def delete_items(self, items: Sequence[str]) -> None:
-        """Store that items were deleted while serving."""
-        self._change(items, [None] * len(items))
+        for number, item in enumerate(rows, start=1):
+            if not storable(item):
+                raise DataError(
+                    f"The id of item {number} of {len(rows)}, as '{Column.ITEM}', is {item!r:.60};"
+                    f" expected is text of 1 to {LONGEST} bytes without NUL."
+                )
+        changes = [
+            {"item": item, "row": None if row is None else _as_json(row)}
+            for item, row in rows.items()
+        ]
+        self._wait_for({ITEMS: changes})
 
     def newest(self) -> int:
         """The number of the last change of an item; 0 where there is none."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return connection.scalar(sa.select(sa.func.max(ITEMS.c.number))) or 0
 
     def items(self, after: int = 0, most: int | None = None) -> list[ItemChange]:
@@ -269,56 +270,11 @@ class Store:
         :param after: only changes with larger numbers: those that other processes have made since.
         """
         query = sa.select(ITEMS).where(ITEMS.c.number > after).order_by(ITEMS.c.number).limit(most)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [
                 ItemChange(number, item, None if row is None else json.loads(row))
                 for number, item, row in connection.execute(query)
             ]
-
-    def person(self, user: str) -> dict[str, list[dict[str, Any]]]:
-        """All rows of a person, see :func:`lightrec_serve.personal.person`."""
-        self.flush()
-        with self._reading() as connection:
-            return personal.person(connection, user)
-
-    def erase(self, conditions: personal.Conditions) -> dict[str, int]:
-        """Erase rows that :mod:`lightrec_serve.personal` names; how many went, by table.
-
-        What was copied from the database, such as backups and exported files, is not touched.
-        """
-        self.flush()
-        return personal.erase(self.engine, conditions)
-
-    def export(
-        self,
-        folder: Path | str,
-        day: date | None = None,
-        kinds: Mapping[str, str] | None = None,
-        trial: bool = False,
-    ) -> list[Path]:
-        """Write Parquet files of a day in UTC, or of all days; see :mod:`lightrec_serve.records`.
-
-        :param kinds: other names for kinds of feedback, such as those of a run's own log:
-            ``{"accepted": "click"}``.
-        :param trial: the sessions of trials instead.
-        :returns: the files: ``log/2026-11-27.parquet``, ``shown/2026-11-27.parquet``. A day on
-            which nothing happened has none.
-        """
-        from lightrec_serve.records import export  # serving needs no Parquet
-
-        self.flush()
-        with failing(self.engine, "read"):
-            return export(self.engine, Path(folder), self.worth, day, kinds or {}, self.goal, trial)
-
-    def numbers(self, since: int = 0, trial: bool = False) -> "list[ArmNumbers]":
-        """Count what each arm has shown since a time, by the arms' names.
-
-        :param trial: to those who only tried the service.
-        """
-        from lightrec_serve.records import numbers
-
-        with self._reading() as connection:
-            return numbers(connection, self.worth, since, self.goal, trial)
 
     def close(self) -> None:
         """Write what waits, and close the database; a closed store refuses everything else.
@@ -335,27 +291,14 @@ class Store:
         if lost:
             raise StoreError(lost)
 
-    def __enter__(self) -> "Store":
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
     @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection to read by."""
         with failing(self.engine, "read"), self.engine.connect() as connection:
             yield connection
-
-    def _change(self, items: Sequence[object], rows: Iterable[str | None]) -> None:
-        """Store what became of items: their ids, and their rows as JSON or None."""
-        for number, item in enumerate(items, start=1):
-            if not storable(item):
-                raise DataError(
-                    f"The id of item {number} of {len(items)}, as '{Column.ITEM}', is {item!r:.60};"
-                    f" expected is text of 1 to {LONGEST} bytes without NUL."
-                )
-        changes = [{"item": i, "row": row} for i, row in zip(items, rows, strict=True)]
-        self._wait_for({ITEMS: changes})
 
     def _wait_for(self, rows: _Rows) -> list[bool]:
         """Hand rows to the writer, and wait for the commit."""

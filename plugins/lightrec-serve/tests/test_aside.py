@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from lightrec_serve import personal
 from lightrec_serve.store import Store, StoreError
 
 from tests.asking import items, kept, send, slate_of
@@ -60,7 +61,7 @@ def test_feedback_is_kept_while_the_store_is_away_and_brought_once(client, tmp_p
         Away.away = False
         bring(http)
         assert http.app.state.service.inbox.waiting == 0
-        assert not any(http.app.state.service.inbox.aside.person("u3").values())
+        assert not any(personal.person(http.app.state.service.inbox.aside, "u3").values())
         stored = kept(http.app.state.service.store, user="u3")
         assert [(each.id, each.user, each.item) for each in stored] == [
             ("1", "u3", first),

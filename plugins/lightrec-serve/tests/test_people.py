@@ -1,6 +1,7 @@
 """What is known of people: by all their sessions, outside of any, and by attributes put."""
 
 import polars as pl
+from lightrec_serve import records
 from lightrec_serve.run_engine import RunEngine
 from lightrec_testing import tiny
 
@@ -42,7 +43,7 @@ def test_an_event_outside_all_sessions_counts_for_its_person(client, tmp_path):
         both = event | {"session": slate["session"]}
         for wrong in (both, event | {"answer": slate["answer"]}, event | {"user": None}):
             assert http.post("/feedback", json={"events": [wrong]}).status_code == 422
-        http.app.state.service.store.export(tmp_path)
+        records.export(http.app.state.service.store, tmp_path)
     (row,) = pl.read_parquet(tmp_path / "log").rows(named=True)
     assert (row["user"], row["item"], row["session"]) == ("u3", event["item"], None)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 from lightrec_serve import records
-from lightrec_serve.records import share_of, wilson
+from lightrec_serve.numbers import numbers, share_of, wilson
+from lightrec_serve.records import export
 from lightrec_serve.store import Session, Store
 
 from lightrec.__main__ import main
@@ -50,7 +51,7 @@ def test_numbers_are_counted_by_arm(store):
     taken = [("i", "a0"), ("i", "a0"), ("j", "a0"), ("other", "a1"), ("i", None), ("i", "b0")]
     store.feedback([event(str(n), item, answer=id) for n, (item, id) in enumerate(taken)])
     store.feedback([event("dismissed", "i", answer="a1", kind="dismissed")])
-    blend, policy = store.numbers()
+    blend, policy = numbers(store)
     assert (blend.arm, blend.answers, blend.shown) == ("blend", 100, 300)
     assert (blend.accepted, blend.items) == (2, 9)
     assert (blend.people, blend.rate) == (1, 2 / 300)
@@ -58,7 +59,7 @@ def test_numbers_are_counted_by_arm(store):
     assert blend.latency_ms == (50.0, 95.0, 99.0)
     assert (policy.answers, policy.shown, policy.accepted, policy.items) == (101, 100, 1, 1)
     assert policy.latency_ms == ()
-    late = store.numbers(since=NOON)
+    late = numbers(store, since=NOON)
     assert late[0] == blend
     assert (late[1].answers, late[1].shown, late[1].rate, late[1].high) == (1, 0, 0, 1)
 
@@ -70,9 +71,9 @@ def test_trials_are_of_no_log_number_or_history_but_their_own(store, tmp_path):
         store.feedback([event("1", f"{session}1", session, answer=f"of {session}")])
     assert [item for item, *_ in store.happened("new", "u")[0]] == ["real1"]
     for trial, session in ((True, "tried"), (False, "real")):
-        (numbers,) = store.numbers(trial=trial)
-        assert (numbers.answers, numbers.accepted, numbers.feedback) == (1, 1, {"accepted": 1})
-        for file in store.export(tmp_path / session, trial=trial):
+        (counted,) = numbers(store, trial=trial)
+        assert (counted.answers, counted.accepted, counted.feedback) == (1, 1, {"accepted": 1})
+        for file in export(store, tmp_path / session, trial=trial):
             assert pl.read_parquet(file)["session"].unique().to_list() == [session]
 
 
@@ -126,7 +127,7 @@ def test_what_was_shown_has_what_its_feedback_was_worth(url, tmp_path):
                 event("7", "v", answer="b", kind="click", time=NOON + HALF_A_DAY),
             ]
         )
-        files = store.export(tmp_path, DAY)
+        files = export(store, tmp_path, DAY)
     shown = pl.read_parquet(files[1])
     columns = ["impression", "position", "item", "value", "propensity", "arm"]
     assert shown.select(columns).rows() == [
@@ -147,8 +148,8 @@ def test_what_was_shown_has_what_its_feedback_was_worth(url, tmp_path):
 def test_what_a_service_noted_of_worth_holds_for_whoever_exports(url, tmp_path):
     def values(kinds=None):
         with Store(url) as store:
-            assert store.numbers()[0].accepted == 3
-            return pl.read_parquet(store.export(tmp_path, DAY, kinds)[1])["value"].to_list()
+            assert numbers(store)[0].accepted == 3
+            return pl.read_parquet(export(store, tmp_path, DAY, kinds)[1])["value"].to_list()
 
     with Store(url) as store:
         store.answered(answer("a", ["v", "w", "x", "y"]))
@@ -168,18 +169,18 @@ def test_an_export_is_the_same_again_and_appears_whole(store, tmp_path, monkeypa
         store.answered(answer(str(n), time=NOON + n % 3))
         store.feedback([event(str(n), answer=str(n), time=NOON + n % 3)])
     folder = tmp_path / "out"
-    files = store.export(folder, DAY)
+    files = export(store, folder, DAY)
     before = [file.read_bytes() for file in files]
     assert [pl.read_parquet(file).height for file in files] == [20, 40]
-    assert store.export(folder) == files
+    assert export(store, folder) == files
     assert [file.read_bytes() for file in files] == before
-    assert store.export(folder, date(2020, 1, 1)) == []
+    assert export(store, folder, date(2020, 1, 1)) == []
 
     def stop(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(records.pq.ParquetWriter, "write_table", stop)
     with pytest.raises(DataError, match="cannot be written \\(No space left on device\\)"):
-        store.export(folder, DAY)
+        export(store, folder, DAY)
     assert [file.read_bytes() for file in files] == before
     assert sorted(path for path in folder.rglob("*") if path.is_file()) == sorted(files)

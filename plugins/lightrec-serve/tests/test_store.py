@@ -59,15 +59,15 @@ def test_a_person_a_day_and_an_event_are_erased_and_others_are_not(store):
         store.answered(answer(f"a {user}", session=session, user=user, time=when))
         more = {"session": session, "answer": f"a {user}", "time": when}
         store.feedback([event("1", user=user, **more), event("2", user=None, **more)])
-    held = {name: len(rows) for name, rows in store.person("u").items()}
+    held = {name: len(rows) for name, rows in personal.person(store, "u").items()}
     assert held == {"shown": 2, "answers": 1, "feedback": 2, "sessions": 1, "users": 0}
-    assert store.erase(personal.of_person("u")) == held
-    assert not any(store.person("u").values())
-    assert store.erase(personal.before(NOON)) | {"users": 0} == held, "those of w"
-    assert store.erase(personal.events("of v", ["2", "3"])) == {"feedback": 1}
+    assert personal.erase(store, personal.of_person("u")) == held
+    assert not any(personal.person(store, "u").values())
+    assert personal.erase(store, personal.before(NOON)) | {"users": 0} == held, "those of w"
+    assert personal.erase(store, personal.events("of v", ["2", "3"])) == {"feedback": 1}
     assert [each.id for each in kept(store, session="of v")] == ["1"]
     assert store.feedback([event("2", session="of v")]) == [True], "the right one may come"
-    assert {name: len(rows) for name, rows in store.person("v").items()} == held
+    assert {name: len(rows) for name, rows in personal.person(store, "v").items()} == held
 
 
 def test_a_session_begins_once(store):
@@ -84,7 +84,7 @@ def test_everything_survives_closing(url):
         store.begin(Session("s", None, "blend", NOON))
         store.answered(answer("a", request={"k": 2}, propensities=(None, 0.25)))
         assert store.feedback(events) == [True, True]
-        store.put_items([{"item": "new", "title": "Fargo"}, {"item": "old"}])
+        store.change_items({"new": {"item": "new", "title": "Fargo"}, "old": {"item": "old"}})
     with Store(url) as store:
         assert store.session("s") == Session("s", None, "blend", NOON)
         assert kept(store, session="s") == events
@@ -131,10 +131,10 @@ def test_a_history_is_the_newest_of_a_users_sessions(store):
 
 
 def test_items_are_put_and_deleted_and_changes_are_numbered(store):
-    store.put_items([{"item": "a"}, {"item": "b"}])
+    store.change_items({"a": {"item": "a"}, "b": {"item": "b"}})
     mark = store.items()[-1].number
-    store.delete_items(["b"])
-    store.put_items([{"item": "a", "title": "new"}])
+    store.change_items({"b": None})
+    store.change_items({"a": {"item": "a", "title": "new"}})
     changes = store.items(after=mark)
     assert [(change.item, change.row) for change in changes] == [
         ("b", None),

@@ -31,9 +31,9 @@ def test_what_no_database_can_hold_is_refused_at_once(make, fields, said):
 
 def test_items_that_cannot_be_kept_are_refused_at_once(lite):
     with pytest.raises(DataError, match="cannot be stored as JSON"):
-        lite.put_items([{"item": "a", "price": float("nan")}])
+        lite.change_items({"a": {"price": float("nan")}})
     with pytest.raises(DataError, match="The id of item 2 of 2, as 'item', is None; expected is"):
-        lite.put_items([{"item": "a"}, {"id": "b"}])
+        lite.change_items({"a": {}, None: {}})
     assert lite.items() == []
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
+from lightrec_serve.records import export
 from lightrec_serve.service import PATIENCE
 from lightrec_serve.store import Store
 
@@ -123,5 +124,5 @@ def test_one_history_comes_of_what_two_do(two, url, tmp_path):
             slate, item = draw.choice(sessions)
             events += send(client, slate, item, "accepted", f"{draw.randrange(3)}")["stored"]
     store = two[0].app.state.service.store
-    logs = [file for file in store.export(tmp_path) if file.parent.name == "log"]
+    logs = [file for file in export(store, tmp_path) if file.parent.name == "log"]
     assert sum(pl.read_parquet(file).height for file in logs) == events > 20
