@@ -4,26 +4,25 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+from lightrec.cli.command import with_options_of
 from lightrec.cli.play import Mode, Model, OneMode, Policies, Seed, Sessions, Settings, Simulator
+from lightrec.cli.recommend import recommend
 from lightrec.errors import RecipeError
 
 Files = Annotated[Sequence[Path], "also write the tables to FILE.md, or all numbers to FILE.json"]
 
 
+@with_options_of(recommend, but="history profile ask all k discover new explore seed before out")
 def explain(
     run: Path,
     *,
-    user: str | None = None,
     history: list[str] | None = None,
     item: str | None = None,
     k: int = 10,
-    by: str | None = None,
-    exclude: Sequence[str] = (),
-    only: Sequence[str] = (),
-    time: str | None = None,
     out: Path | None = None,
+    **asked: Any,
 ) -> None:
     """Explain why an item comes: past events, words, the reward, what would change it.
 
@@ -35,15 +34,10 @@ def explain(
       lightrec explain runs/video --user 42 --out reasons.json
 
     :param run: a run folder, such as runs/video.
-    :param user: a user id of the log.
     :param history: titles or item ids, oldest first: of a new person, or with --user what came
         after that user's events in the log.
     :param item: a title or an item id; by default the first of the list.
     :param k: how many items come; an item further down does not.
-    :param by: what ranks, as in `lightrec recommend`.
-    :param exclude: nothing that is one of these, as in `lightrec recommend`.
-    :param only: nothing but what is one of these.
-    :param time: when the list is shown, as in `lightrec recommend`.
     :param out: a .html page or a .json file; by default the explanation is printed.
     """
     if k < 1:
@@ -55,12 +49,10 @@ def explain(
     from lightrec_audit import explain as explaining
     from lightrec_audit import explanation
 
-    recommender = Recommender(run, by)
+    recommender = Recommender(run, asked.pop("by"))
     if disclaimer := recommender.run.domain.disclaimer:
         print(disclaimer, file=sys.stderr)
-    result = explaining.explain(
-        recommender, user, history=history, item=item, k=k, exclude=exclude, only=only, time=time
-    )
+    result = explaining.explain(recommender, **asked, history=history, item=item, k=k)
     if out is None:
         print(explanation.text_of(result), end="")
         return

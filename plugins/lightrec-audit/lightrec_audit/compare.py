@@ -18,7 +18,6 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 import scipy
-import torch
 from torch import Tensor
 
 from lightrec import plugins, trust
@@ -341,9 +340,8 @@ def compared(
 
 def by_user(values: Tensor, users: Tensor) -> Tensor:
     """The mean of each user's values: (U,) float64."""
-    owners, place = users.unique(return_inverse=True)
-    sums = torch.zeros(len(owners), dtype=torch.float64).index_add_(0, place, values.double())
-    return sums / place.bincount()
+    place = users.unique(return_inverse=True)[1]
+    return place.bincount(values.double()) / place.bincount()
 
 
 def signed_ranks(differences: Tensor) -> float:

@@ -342,7 +342,8 @@ class _Case:
         learned = ranker.items.vectors[self.item]
         if float(torch.cosine_similarity(vector, learned, dim=0)) < ALIKE:
             raise NotApplicable("The text's vector is not the one that the ranker has learned by.")
-        spans = spans_of(text)
+        # Of a script without blanks, characters stand for words.
+        spans = [word.span() for word in _JOINED.finditer(text)]
         owners = [
             next((n for n, (a, b) in enumerate(spans) if a <= begin < b and end > begin), -1)
             for begin, end in places
@@ -400,11 +401,6 @@ def integrated(score: Callable[[Tensor], Tensor], length: int) -> tuple[Tensor, 
         if error <= TOLERANCE:
             break
     return nats, error, closed
-
-
-def spans_of(text: str) -> list[tuple[int, int]]:
-    """Where the words of a text begin and end; of a script without blanks, its characters."""
-    return [word.span() for word in _JOINED.finditer(text)]
 
 
 def first_layer(encoder: TextEncoder, text: str) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:

@@ -134,10 +134,8 @@ def tables(explained: Mapping[str, Any], other: Mapping[str, Any] | None = None)
 
 def _read(folder: Path) -> dict[str, Any]:
     """The explained reward in a stage's folder; empty where there is none."""
-    path, explained = folder / EXPLAINED, dict[str, Any]()
-    if path.is_file():
-        explained = json.loads(path.read_text(encoding="utf-8"))
-    return explained
+    path = folder / EXPLAINED
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _surest(explained: Mapping[str, Any]) -> list[dict[str, Any]]:
