@@ -107,19 +107,15 @@ class Exported:
 
         :returns: by the users' ids.
         """
-        if HISTORIES not in self.manifest["files"]:
-            return {}
-        table = pl.read_parquet(self._path(HISTORIES))
-        return {user: tuple(items) for user, items in table.select("user", "items").iter_rows()}
+        table = self._histories.select(Column.USER, "items")
+        return {user: tuple(items) for user, items in table.iter_rows()}
 
     def people(self) -> dict[str, dict[str, Tensor]]:
         """The tensors that a blend reads of each person of the log, by their ids.
 
         :returns: as of :meth:`lightrec.data.people.People.person`; none where they are not here.
         """
-        if HISTORIES not in self.manifest["files"]:
-            return {}
-        table = pl.read_parquet(self._path(HISTORIES)).rename({"items": Key.HISTORY})
+        table = self._histories.rename({"items": Key.HISTORY})
         names = [name for name in table.columns if name != Column.USER]
         return {
             user: {
@@ -183,6 +179,12 @@ class Exported:
             parts = [[token.ids for token in tokens], [token.attention_mask for token in tokens]]
             vectors[rows] = self._text_network(*map(torch.tensor, parts))
         return vectors
+
+    @property
+    def _histories(self) -> pl.DataFrame:
+        if HISTORIES in self.manifest["files"]:
+            return pl.read_parquet(self._path(HISTORIES))
+        return pl.DataFrame(schema=[Column.USER, "items"])
 
     @cached_property
     def _network(self) -> Callable[..., Tensor]:

@@ -62,18 +62,15 @@ class Towers:
     """The part's own scores (B, N + 1) of histories (B, L)."""
 
     def __init__(self, part: Ranker | TwoTowerPolicy) -> None:
-        inner: nn.Module
         self.scores = part.scores
         if isinstance(part, Ranker):
             self.table, self.bias = part.item_vectors().detach(), part.bias.detach()
-            inner = RankerQuery(part)
         else:
             self.table = part.item_table().detach()
             self.bias = torch.zeros(len(self.table))
-            inner = PolicyQuery(part)
         self.name = type(part).__name__
         self.table = self.table.index_fill(0, torch.tensor([PADDING]), 0.0)
-        self.network = Network(inner).eval().requires_grad_(False)
+        self.network = Network(PartQuery(part)).eval().requires_grad_(False)
 
     @torch.no_grad()
     def cut(self, size: int, histories: Tensor) -> None:
@@ -124,37 +121,27 @@ class Network(nn.Module):
         return queries if self.turn is None else queries @ self.turn
 
 
-class RankerQuery(nn.Module):
-    """A ranker's user tower."""
+class PartQuery(nn.Module):
+    """A ranker's user tower, or a policy's query of sessions that begin, with a table of items."""
 
-    def __init__(self, ranker: Ranker) -> None:
+    def __init__(self, part: Ranker | TwoTowerPolicy) -> None:
         super().__init__()
-        self.ranker = without_items(ranker)
-
-    def forward(self, history: Tensor) -> Tensor:
-        """Compute user vectors."""
-        return self.ranker.user_vectors(history)
-
-
-class PolicyQuery(nn.Module):
-    """A policy's query, of sessions that begin."""
-
-    def __init__(self, policy: TwoTowerPolicy) -> None:
-        super().__init__()
-        self.policy = deepcopy(policy)
-        for name, part in self.policy.named_children():
-            if isinstance(part, Ranker):
-                setattr(self.policy, name, without_items(part))
-        for part in self.policy.modules():
-            for name, value in [*part.named_buffers(recurse=False)]:
+        self.part = without_items(part) if isinstance(part, Ranker) else deepcopy(part)
+        for name, child in self.part.named_children():
+            if isinstance(child, Ranker):
+                setattr(self.part, name, without_items(child))
+        for module in self.part.modules():
+            for name, value in [*module.named_buffers(recurse=False)]:
                 if value.dtype == torch.bool and not value.ndim:
                     # Which way the code goes by it is exported.
-                    delattr(part, name)
-                    setattr(part, name, bool(value))
+                    delattr(module, name)
+                    setattr(module, name, bool(value))
 
     def forward(self, history: Tensor) -> Tensor:
-        """Compute queries."""
-        return self.policy.query(session_start(history))
+        """Compute user vectors or queries."""
+        if isinstance(self.part, Ranker):
+            return self.part.user_vectors(history)
+        return self.part.query(session_start(history))
 
 
 class Lookup(nn.Module):
