@@ -250,8 +250,6 @@ def padded(rows: Sequence[Sequence[int]], length: int | None) -> Tensor:
 class ExportedBlend:
     """An exported blend, to be used as a :class:`~lightrec.recommend.Recommender` is."""
 
-    by, reason = "blend", "It was exported."
-
     def __init__(self, exported: Exported, names: Names) -> None:
         if exported.blend is None:
             raise RunError(f"{exported.folder} has two towers and no blend.")

@@ -67,8 +67,7 @@ def erase(store: Store, conditions: Conditions) -> dict[str, int]:
     What was copied from the database, such as backups and exported files, is not touched.
     """
     store.flush()
-    engine = store.engine
-    lite = engine.dialect.name == "sqlite"
+    engine, lite = store.engine, store.engine.dialect.name == "sqlite"
     with failing(engine, "written"), engine.begin() as connection:
         connection.exec_driver_sql(WRITING[engine.dialect.name])
         if lite:  # what was there is written over

@@ -333,7 +333,7 @@ class Store(AbstractContextManager["Store"]):
             try:
                 with self.engine.begin() as connection:
                     connection.exec_driver_sql(WRITING[self.engine.dialect.name])
-                    fresh = _insert(connection, self.engine, calls)
+                    fresh = _insert(connection, calls)
             except BaseException as error:  # whatever it is, nobody may wait for ever
                 self._failed(calls, error)
             else:
@@ -410,9 +410,7 @@ KNOWN: Final = sa.select(
 )
 
 
-def _insert(
-    connection: sa.Connection, engine: sa.Engine, calls: Sequence[_Call]
-) -> dict[tuple[str, str], bool]:
+def _insert(connection: sa.Connection, calls: Sequence[_Call]) -> dict[tuple[str, str], bool]:
     """Insert all rows of calls; True by the sessions and ids of the events that were new."""
 
     def rows(table: sa.Table) -> list[Mapping[str, Any]]:
@@ -420,7 +418,7 @@ def _insert(
 
     for table in (SESSIONS, ANSWERS, SHOWN, LEFT):
         if some := rows(table):
-            connection.execute(inserting(engine, table), some)
+            connection.execute(inserting(connection.engine, table), some)
     changes: dict[str, Mapping[str, Any]] = {}
     for row in rows(ITEMS):
         changes.pop(row["item"], None)  # the last change is the newest
@@ -433,7 +431,7 @@ def _insert(
             connection.execute(table.insert(), [*anew.values()])
     if not (events := rows(FEEDBACK)):
         return {}
-    new = inserting(engine, FEEDBACK).returning(FEEDBACK.c.session, FEEDBACK.c.id)
+    new = inserting(connection.engine, FEEDBACK).returning(FEEDBACK.c.session, FEEDBACK.c.id)
     return {(session, id): True for session, id in connection.execute(new, events)}
 
 

@@ -270,7 +270,9 @@ ITEMS: Final = _table(
 
 def inserting(engine: sa.Engine, table: sa.Table) -> Any:
     """An insertion that leaves out the rows that a table has already."""
-    kind: Callable[..., Any] = sqlite.insert if _is_sqlite(engine) else postgresql.insert
+    kind: Callable[..., Any] = (
+        sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+    )
     return kind(table).on_conflict_do_nothing()
 
 
@@ -345,10 +347,6 @@ def _engine(url: str) -> sa.Engine:
         ) from None
 
 
-def _is_sqlite(engine: sa.Engine) -> bool:
-    return engine.dialect.name == "sqlite"
-
-
 def _make_durable(connection: sqlite3.Connection, _: object) -> None:
     """Have commits of SQLite wait for the disk, and readers not wait for the writer."""
     connection.execute("PRAGMA synchronous = FULL")
@@ -367,7 +365,7 @@ def _make_durable(connection: sqlite3.Connection, _: object) -> None:
 
 def _check_durable(connection: sa.Connection) -> None:
     """Refuse a database that acknowledges what it may lose."""
-    if _is_sqlite(connection.engine):
+    if connection.dialect.name == "sqlite":
         mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
         if mode != "wal":
             raise StoreError(

@@ -83,8 +83,8 @@ def listed(run: Path) -> list[dict[str, Any]]:
         data = version.folder("data")
         counts = json.loads((data / "meta.json").read_text())["counts"]
         stages = [stage for stage in ("evaluate", "ranker") if version.has(stage)]
-        file = version.folder(stages[0]) / METRICS if stages else None
-        metrics = json.loads(file.read_text()) if file is not None and file.is_file() else {}
+        file = version.folder((stages or ["ranker"])[0]) / METRICS
+        metrics = json.loads(file.read_text()) if file.is_file() else {}
         row: dict[str, Any] = {"version": number, "answers": number == present}
         row |= {"made": (data / "stage.json").stat().st_mtime}
         row |= {key: counts[key] for key in ("events", "users", "items")}
