@@ -38,12 +38,15 @@ BURST: Final = 4
 logger = logging.getLogger("lightrec.serve")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The most that a request may ask for.
+    """The most that a request may ask for; the options of `lightrec serve` are among them.
 
-    :param body: bytes.
-    :param rate: requests a second of one client, in the mean over :data:`BURST` seconds; 0 for no
+    :param body: bytes of a request at most.
+    :param k: items of an answer at most.
+    :param history: items of a request's history at most.
+    :param candidates: of a request at most.
+    :param rate: requests a second of one client at most, in the mean over four seconds; 0 for no
         limit.
     :param slow: seconds within which a body should have come.
     """

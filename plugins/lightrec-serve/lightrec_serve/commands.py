@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from lightrec.cli.command import with_options_of
 from lightrec.errors import RecipeError
-
-if TYPE_CHECKING:
-    from lightrec_serve.access import Role
+from lightrec_serve.access import Limits, Role, Tokens, read_tokens
 
 GRACE: Final = 30
 """Seconds for which a service that is told to end goes on answering what it was asked."""
@@ -22,6 +21,7 @@ TOKENS: Final = "LIGHTREC_TOKENS"
 """Environment variable with tokens by role, as YAML."""
 
 
+@with_options_of(Limits, but="candidates slow")
 def serve(
     run: Path,
     *others: str,
@@ -35,13 +35,10 @@ def serve(
     temperature: list[float] | None = None,
     threads: int = 1,
     approximate: int = 300_000,
-    body: int = 1 << 20,
-    k: int = 200,
-    history: int = 1_000,
-    rate: float = 0.0,
     patience: float = 0.2,
     keep: int = 0,
     hosts: list[str] | None = None,
+    **limits: Any,
 ) -> None:
     """Serve a run, or several beside each other, over HTTP, with a page at /.
 
@@ -74,10 +71,6 @@ def serve(
     :param threads: for the arithmetic of an answer.
     :param approximate: exports with more items are searched by a graph, which finds most of the
         best ones; needs the package faiss-cpu.
-    :param body: bytes of a request at most.
-    :param k: items of an answer at most.
-    :param history: items of a request's history at most.
-    :param rate: requests a second of one client at most; 0 for no limit.
     :param patience: seconds for which a list waits for the store, before it is made without what
         the store knows; feedback waits ten times as long.
     :param keep: days after which what is stored is erased; 0: never.
@@ -113,7 +106,6 @@ def serve(
 
     from lightrec.data.times import moment
     from lightrec.stages.redo import check_rooms
-    from lightrec_serve.access import Limits, Tokens, read_tokens
     from lightrec_serve.app import application
     from lightrec_serve.service import Arm, Service
     from lightrec_serve.store import Store, StoreError
@@ -146,13 +138,7 @@ def serve(
         print(f"Feedback that comes while the store is away will be refused. {error}")
     log_as_json()
     service = Service(arms, kept, time, patience, aside, keep)
-    app = application(
-        service,
-        Limits(body=body, k=k, history=history, rate=rate),
-        roles,
-        hidden=hidden(paths),
-        hosts=hosts,
-    )
+    app = application(service, Limits(**limits), roles, hidden=hidden(paths), hosts=hosts)
     for arm in arms:
         if (last := arm.batcher.engine.last) is not None:
             when = time or f"{last:%Y-%m-%d %H:%M} UTC, the log's last event"
