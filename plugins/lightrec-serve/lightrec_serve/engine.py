@@ -1,12 +1,11 @@
-"""Engines that answer queries: the contract, new items, and how a slate is chosen from scores."""
+"""Engines that answer queries: the contract of all."""
 
 import logging
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache, partial
+from functools import cache
 from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any, Final
@@ -17,30 +16,15 @@ import torch
 from lightrec_export.worth import worth_of
 from lightrec_rules.rules import RuleBook, Standing
 from torch import Tensor
-from torch.nn.functional import normalize, pad
 
-from lightrec.api import PADDING, Column, Key
-from lightrec.data.sequences import with_only
-from lightrec.encoders.words import word_table, words_of
+from lightrec.api import Column
 from lightrec.errors import LightrecError, RecipeError
-from lightrec.nn.slates import ordered_steps
-from lightrec.ranking.lists import with_reserved_places
 from lightrec_serve.catalog import Catalog
+from lightrec_serve.newcomers import Newcomers
 
-NEAR: Final = 20
-"""Number of known items that speak for a new one."""
-POWER: Final = 4
-"""Exponent of their texts' cosines: the nearest speak loudest."""
-HELD: Final = 1_000
-"""Number of new texts that are remembered with what speaks for them."""
 MOST: Final = 1_000
 """Items at most that are named as those that could come at a place."""
-LEFT_OUT: Final = 30
-"""Number of a history's last events that are left out in turn, to see what each did."""
-REASONS: Final = 3
-"""Events at most that are named for an item."""
 logger = logging.getLogger("lightrec.serve")
-Encode = Callable[[Sequence[str]], Tensor]
 Reason = tuple[int, float]
 """An item of the history, and the share of its probability that another one has without it."""
 
@@ -100,7 +84,8 @@ class Ranked:
 
     :param propensities: of each item at its place, given the places before; 1 where none is drawn.
     :param log_prob: of the whole slate.
-    :param why: for each item the events of the history that speak most for it, see :func:`reasons`.
+    :param why: for each item the events of the history that speak most for it, see
+        :func:`lightrec_serve.slates.reasons`.
     :param pinned: the items that have places of their own by the standing rules.
     :param rules: what names these rules; empty where there are none.
     :param seconds: spent on the ``tower`` and on the ``search``.
@@ -119,77 +104,6 @@ class Ranked:
     """(N + L + 1,) bool, what the rules let this person see."""
     left: list[tuple[str, ...]] = field(default_factory=list)
     """The ids of the items that could come at each place, as :meth:`Engine.left` names them."""
-
-
-class Newcomers:
-    """Items without events, each known by the items whose texts are nearest.
-
-    :param items: N rows, of the items 1 to N.
-    :param vectors: (N + 1, V) of their texts; V is 0 where no encoder reads them, and words count.
-    :param encode: makes such vectors.
-    :param warm: (N + 1,) bool, the items that something was learned of.
-    """
-
-    def __init__(
-        self, items: pl.DataFrame, vectors: Tensor, encode: Encode | None, warm: Tensor
-    ) -> None:
-        self.encode = encode if vectors.shape[1] else None
-        self.warm = warm.clone().index_fill_(0, torch.tensor([PADDING]), False)
-        if self.encode is not None:
-            self.centre = vectors[1:].mean(0)
-            self.units = normalize(vectors - self.centre, dim=1)
-        else:
-            table, words = word_table(items[Column.TEXT].fill_null("").to_list())
-            self.table = table.tocsc()  # a text reads the columns of its own words alone
-            self.column = {word: place for place, word in enumerate(words)}
-            counts = np.maximum(1, np.asarray((table > 0).sum(0)).ravel())
-            self.rarity = np.log(1 + len(items) / counts)
-        self._held: dict[str, tuple[Tensor, Tensor]] = {}
-        self.near = torch.zeros(0, NEAR, dtype=torch.int64)
-        """(L, 20) items that speak for each new one."""
-        self.loud = torch.zeros(0, NEAR)
-        """(L, 20) their weights, which sum to 1."""
-
-    def put(self, place: int, text: str) -> None:
-        """Note what speaks for a new item.
-
-        :param place: 0 for item N + 1, at most L.
-        """
-        self.near, self.loud = (
-            torch.cat([table[:place], row[None], table[place + 1 :]])
-            for table, row in zip((self.near, self.loud), self.speakers([text])[0], strict=True)
-        )
-
-    def speakers(self, texts: Sequence[str]) -> list[tuple[Tensor, Tensor]]:
-        """Find the items (20,) that speak for one with such a text, and their weights."""
-        held = self._held
-        found = {text: held[text] for text in texts if text in held}
-        new = [text for text in dict.fromkeys(texts) if text not in found]
-        vectors = self.encode(new) if new and self.encode is not None else [None] * len(new)
-        found |= {text: self._speak(text, each) for text, each in zip(new, vectors, strict=True)}
-        # Never changed, but another one each time: the engine's thread and another may be here.
-        self._held = dict([*held.items(), *found.items()][-HELD:])
-        return [found[text] for text in texts]
-
-    def _speak(self, text: str, vector: Tensor | None) -> tuple[Tensor, Tensor]:
-        alike = self._alike(text, vector).clamp_min(0).mul(self.warm)
-        count = min(NEAR, len(alike))
-        cosines, items = alike.topk(count)
-        loud = cosines**POWER
-        if not loud.any():  # no text is alike: all that was learned of speak
-            loud, items = self.warm.float().topk(count)
-        return pad(items, (0, NEAR - count)), pad(loud / loud.sum(), (0, NEAR - count))
-
-    def _alike(self, text: str, vector: Tensor | None) -> Tensor:
-        if vector is not None:
-            return self.units @ normalize(vector - self.centre, dim=0)
-        columns = sorted({self.column[word] for word in words_of(text) if word in self.column})
-        shared = self.table[:, columns] @ self.rarity[columns] ** 2
-        return torch.from_numpy(np.asarray(shared, dtype=np.float32))
-
-    def mixed(self, values: Tensor) -> Tensor:
-        """Average what holds of known items over those that speak: (…, N + 1) to (…, L)."""
-        return (values[..., self.near] * self.loud).sum(-1)
 
 
 class Engine(ABC):
@@ -388,81 +302,3 @@ class Engine(ABC):
         had = [n for n, kind in self.events(query) if every or kind is None or kind in self.goal]
         dismissed = self.catalog.numbers([*query.dismissed, *query.shown])
         return dismissed if self.repeats and not query.discover else dismissed + had
-
-
-def chosen(
-    logits: Tensor,
-    recent: Tensor,
-    query: Query,
-    temperature: float,
-    by: str,
-    rules: Standing | None = None,
-    people: pl.DataFrame | None = None,
-) -> Ranked:
-    """Choose or draw a slate, whose last places are kept for new items where the query says so.
-
-    :param logits: (N + L + 1,) float32, minus infinity for what may not come.
-    :param recent: (N + L + 1,) bool, which items are new.
-    :param rules: which the slate keeps to; their boosts are in the logits.
-    :param people: the row of the user table that pins ask.
-    """
-    heat = temperature if query.draw else 1.0
-    generator = torch.Generator().manual_seed(query.seed) if query.draw else None
-    count = min(query.k, int((logits > -torch.inf).sum()))
-    if query.new:
-        fresh, usual = (logits.masked_fill(others, -torch.inf) for others in (~recent, recent))
-        choose = None if rules is None else partial(rules.fill, people=people)
-        items = with_reserved_places(usual[None], fresh[None], query.k, query.new, choose)[0]
-        items = items[items > PADDING]
-        chances = torch.ones(len(items))
-    elif rules is not None:
-        items, chances = rules.fill(logits[None] / heat, query.k, people, generator=generator)
-        items, chances = items[items > PADDING], chances[items > PADDING]
-    elif query.draw:
-        law = (logits.double() / heat).log_softmax(0)
-        uniform = torch.rand(law.shape, generator=generator, dtype=torch.float64)
-        items = (law - (-uniform.clamp_min(1e-300).log()).log()).topk(count).indices
-        rest = law.index_fill(0, items, -torch.inf).logsumexp(0, keepdim=True)
-        chances = ordered_steps(law[items], rest, items > PADDING).clamp_max(0.0).exp()
-    else:
-        items, chances = logits.topk(count).indices, torch.ones(count)
-    log_prob = float(chances.log().sum())
-    ranked = Ranked(items.tolist(), logits[items].tolist(), by, chances.tolist(), log_prob)
-    return ranked if rules is None else marked(ranked, rules, logits, query.k, people)
-
-
-def marked(
-    ranked: Ranked, rules: Standing, logits: Tensor, k: int, people: pl.DataFrame | None
-) -> Ranked:
-    """Note by which rules a slate was made, and what they have pinned."""
-    pinned = rules.pinned(logits[None] > -torch.inf, k, people)[0].tolist()
-    may = rules.meant(torch.ones_like(logits, dtype=torch.bool)[None], people)[0]
-    return replace(ranked, rules=rules.mark, pinned=frozenset(pinned) - {PADDING}, may=may)
-
-
-def reasons(events: Sequence[int], whole: Tensor, without: Tensor) -> list[list[Reason]]:
-    """Name the events that made items come: those without which they would be less likely.
-
-    :param events: E items of a history.
-    :param whole: (K,) logarithms of K items' probabilities.
-    :param without: (E, K) the same without each event.
-    :returns: for each of the K items the events that count most, at most :data:`REASONS`; none that
-        makes it less likely.
-    """
-    losses, places = (whole - without).T.topk(min(REASONS, len(events)))
-    named = []
-    for row, loss in zip(places.tolist(), losses.tolist(), strict=True):
-        pairs = [(events[at], math.exp(-by)) for at, by in zip(row, loss, strict=True) if by > 0]
-        named.append([*dict(pairs[::-1]).items()][::-1])  # an event that came twice counts by most
-    return named
-
-
-def without_each(known: Mapping[str, Tensor]) -> tuple[list[int], dict[str, Tensor]]:
-    """The last E events of a history, the last one first, and what is known without each of them.
-
-    :param known: of one person, see :func:`lightrec.data.sequences.with_only`.
-    """
-    history = known[Key.HISTORY]
-    count = min(LEFT_OUT, int((history > 0).sum()))
-    kept = ~torch.eye(history.shape[1], dtype=torch.bool).flip(0)[:count]
-    return history[0].flip(0)[:count].tolist(), with_only(known, kept)

@@ -23,17 +23,10 @@ from lightrec.data.names import Names
 from lightrec.data.people import Person, with_events
 from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec_serve.catalog import Catalog
-from lightrec_serve.engine import (
-    Engine,
-    Newcomers,
-    Query,
-    Ranked,
-    Reason,
-    chosen,
-    reasons,
-    without_each,
-)
+from lightrec_serve.engine import Engine, Query, Ranked, Reason
+from lightrec_serve.newcomers import Newcomers
 from lightrec_serve.run_engine import RunEngine
+from lightrec_serve.slates import chosen, reasons, without_each
 
 APPROXIMATE: Final = 300_000
 """From so many items on an exact search takes longer than an answer should."""

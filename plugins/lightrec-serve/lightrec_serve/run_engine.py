@@ -23,17 +23,9 @@ from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.ranking.lists import diversified
 from lightrec.ranking.ranker import likeness
 from lightrec_serve.catalog import Catalog
-from lightrec_serve.engine import (
-    Engine,
-    Newcomers,
-    Query,
-    Ranked,
-    Reason,
-    chosen,
-    marked,
-    reasons,
-    without_each,
-)
+from lightrec_serve.engine import Engine, Query, Ranked, Reason
+from lightrec_serve.newcomers import Newcomers
+from lightrec_serve.slates import chosen, marked, reasons, without_each
 
 if TYPE_CHECKING:
     from lightrec.api import Recommender

@@ -6,7 +6,8 @@ from itertools import permutations
 
 import pytest
 import torch
-from lightrec_serve.engine import Query, chosen
+from lightrec_serve.engine import Query
+from lightrec_serve.slates import chosen
 
 from lightrec.nn.plackett_luce import PlackettLuce
 
