@@ -146,10 +146,6 @@ class Batcher:
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, refreshed)
 
-    async def catch_up(self) -> None:
-        """Refresh the engine."""
-        await self.call(lambda _: None)
-
     async def swap(self, engine: Engine) -> None:
         """Answer by another engine from now on."""
         await self.call(lambda _: setattr(self, "engine", engine))

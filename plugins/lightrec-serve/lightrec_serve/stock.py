@@ -85,7 +85,7 @@ class Stock:
     async def catch_up(self) -> None:
         """Have all arms take in what has changed."""
         for batcher in self.batchers:
-            await batcher.catch_up()
+            await batcher.call(lambda _: None)  # by which it refreshes
 
     def refresh(self, engine: Engine) -> None:
         """Take in the items that were put and deleted since, by this process or another one."""
