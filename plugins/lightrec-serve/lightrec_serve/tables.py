@@ -17,8 +17,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from lightrec.api import DataError
 from lightrec.data.files import without_password
-from lightrec.errors import DataError, LightrecError
+from lightrec.errors import LightrecError
 
 DAY: Final = 86_400_000
 """Milliseconds."""
