@@ -8,27 +8,18 @@ import sys
 import time
 import warnings
 from argparse import SUPPRESS
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pkgutil import resolve_name
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 from unittest import mock
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
-from lightning.pytorch.strategies import (
-    DDPStrategy,
-    FSDPStrategy,
-    ModelParallelStrategy,
-    Strategy,
-)
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import distributed
-from torch.distributed.fsdp.wrap import CustomPolicy
-from tqdm.auto import tqdm
 
 from lightrec import plugins, trust
 from lightrec.blame import blaming, provider
@@ -37,77 +28,17 @@ from lightrec.errors import PluginError, RecipeError
 from lightrec.moved import moved
 from lightrec.nn.stage import AfterTraining, StageModule
 from lightrec.policies.base import Policy
-from lightrec.progress import progress_bar
 from lightrec.settings import ALL_SETTINGS, CANNOT, misfit, mistake, nested, passed_on
 from lightrec.stages import recipes
+from lightrec.stages.callbacks import EpochSeed, StageProgress
 from lightrec.stages.stage import Stage
+from lightrec.stages.strategies import SHARDED, STRATEGIES
 from lightrec.stages.tensorboard import flat, write_final
 from lightrec.users.halves import overlap
 
 CHECKPOINT = "model.ckpt"
-LAYERS: Any = CustomPolicy(lambda module: getattr(module, "sharded", False))
-"""What FSDP wraps: parts that say so."""
 SECONDS = "seconds.json"
 """Seconds that ``training`` and ``stage`` took, in the folder of a stage trained at one go."""
-
-
-class EpochSeed(Callback):
-    """Seeds every epoch by itself, so that a resumed run draws what an unbroken one would."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop at once where the checkpoint was written after early stopping had decided."""
-        for callback in trainer.early_stopping_callbacks:
-            if isinstance(callback, EarlyStopping) and callback.wait_count >= callback.patience:
-                trainer.should_stop = True
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Seed torch from the run's seed and the epoch's number."""
-        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
-
-
-class StageProgress(ProgressBar):
-    """One bar for a whole stage, instead of two for every epoch, with the monitored metric."""
-
-    bar: "tqdm[Any]"
-
-    def __init__(self, monitor: str) -> None:
-        super().__init__()
-        self.monitor = monitor
-
-    def disable(self) -> None:
-        """Nothing: processes other than the first open a bar that does not show."""
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the bar where training begins or goes on."""
-        batches = int(trainer.num_training_batches)
-        self.bar = progress_bar(
-            batches * (trainer.max_epochs or 1),
-            "step",
-            initial=batches * trainer.current_epoch,
-            disable=not trainer.is_global_zero,
-        )
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Count a batch."""
-        self.bar.update()
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the epoch's metric."""
-        value = trainer.callback_metrics.get(self.monitor)
-        shown = {} if value is None else {self.monitor: f"{float(value):.4f}"}
-        self.bar.set_postfix({"epoch": trainer.current_epoch + 1, **shown}, refresh=False)
-
-    def on_train_end(self, *_: Any) -> None:
-        """Close the bar."""
-        self.bar.close()
-
-    def on_exception(self, *_: Any) -> None:
-        """Close the bar, if it is open, so that the error stands on a line of its own."""
-        if hasattr(self, "bar"):
-            self.bar.close()
 
 
 class RecipeParser(LightningArgumentParser):
@@ -283,31 +214,6 @@ class RecipeCLI(LightningCLI):
         inputs = {f"data.{name}" for name in (self.stage.inputs if self.stage else ())}
         shown = {key: value for key, value in flat(sections).items() if key not in inputs}
         return shown | {"seed": self.seed}
-
-
-class FSDP2(ModelParallelStrategy):
-    """Shares each layer's weights out among all processes, and leaves whole checkpoints."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(tensor_parallel_size=1, save_distributed_checkpoint=False, **settings)
-
-    def setup_environment(self) -> None:
-        """Take all processes for one group with different data."""
-        self._data_parallel_size = self.num_processes * self.num_nodes
-        super().setup_environment()
-
-
-STRATEGIES: Final[dict[str, Callable[[], Strategy]]] = {
-    # Choice models hold a value that is solved for after training, without gradients.
-    "ddp": partial(DDPStrategy, find_unused_parameters=True),
-    "fsdp": partial(FSDPStrategy, auto_wrap_policy=LAYERS),
-    "fsdp2": FSDP2,
-}
-"""Strategies whose names mean something else here than to Lightning, or nothing there."""
-
-
-SHARDED: Final = (FSDPStrategy, ModelParallelStrategy)
-"""Strategies by which each process has a part of the weights alone."""
 
 
 class ParsedRecipe(RecipeCLI):

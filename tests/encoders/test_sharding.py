@@ -13,7 +13,7 @@ from lightning.pytorch.strategies import FSDPStrategy
 from torch import distributed
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from lightrec.stages.train import FSDP2, LAYERS, STRATEGIES
+from lightrec.stages.strategies import FSDP2, LAYERS, STRATEGIES
 from tests.encoders.topics import fitted, patched
 from tests.processes import apart, free_port
 

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightrec.cli.command import documented, parser_of, summary
 from lightrec.errors import LightrecError
 from lightrec.nn.stage import LAST, StageModule
-from lightrec.stages.train import EpochSeed
+from lightrec.stages.callbacks import EpochSeed
 from lightrec_testing.contract import DoesNotApply, Faults, promise
 from lightrec_testing.invariants import SEED, Checks, differences
 
