@@ -71,9 +71,9 @@ def recommend(
         whether a list goes by a history, by attributes or, where nothing is known, by popularity.
     :param k: how many items.
     :param by: what ranks: policy (the long run), blend (the next event), mixture of the blend with
-        user model A, even-mixture of its transformer with A, ranker (its transformer alone), reader
-        (the blend re-ranked by it), or another by an installed package; by default what the run's
-        evaluation favours of the first four.
+        user model A, even-mixture of its transformer with A, ranker (its transformer alone), or
+        another by an installed package; by default what the run's evaluation favours of the first
+        four.
     :param exclude: nothing that is one of these.
     :param only: nothing but what is one of these.
     :param discover: nothing that the person has met before, even where items come again.
