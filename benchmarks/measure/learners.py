@@ -25,8 +25,6 @@ from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
 
 SESSIONS = 4096
-DRAWS = ("dqn", "double-dqn")
-"""Learners whose scores are no law: they are judged by what they score highest only."""
 
 
 class Course(Callback):
@@ -61,7 +59,7 @@ def trained(setup: Setup, learner: str, seed: int, more: list[str], folder: Path
     train(stage, [course])
     found: dict = {"training_cpu_seconds": time.process_time() - began}
     policy, world = Policy.load(folder / "policy"), setup.make(SESSIONS)
-    for name in ("mode",) if learner in DRAWS else ("mode", "sample"):
+    for name in ("mode", "sample"):
         truth = torch.zeros(SESSIONS)
         torch.manual_seed(seed)
         sessions, _ = play_policy(

@@ -151,11 +151,8 @@ class Learner(nn.Module, ABC):
         if isinstance(self.loss, ValueLoss):
             self.loss.follow_up(self.tau)
 
-    def law(self, state: TensorDictBase, epsilon: float) -> PlackettLuce:
-        """The law by which slates of columns are drawn to learn from.
-
-        :param epsilon: with which probability to explore, where the policy itself is no such law.
-        """
+    def law(self, state: TensorDictBase) -> PlackettLuce:
+        """The law by which slates of columns are drawn to learn from."""
         return self.policy.columns(state, self.slate_size)
 
 

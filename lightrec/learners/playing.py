@@ -142,11 +142,8 @@ class PlayingStage(PolicyStage):
         return super().write(folder)
 
     @torch.no_grad()
-    def _play(self, epsilon: float = 0.0) -> TensorDict:
-        """Play ``steps`` steps: ``(B, T)`` transitions, the reset states nowhere among them.
-
-        :param epsilon: with which probability to explore, for policies that are no laws.
-        """
+    def _play(self) -> TensorDict:
+        """Play ``steps`` steps: ``(B, T)`` transitions, the reset states nowhere among them."""
         rows = []
         if self.policy.tune:  # its way of reading histories has moved
             self._memory = UserMemory(self.policy.user_vectors)
@@ -154,7 +151,7 @@ class PlayingStage(PolicyStage):
         state = self.see(self._state, self._memory)
         row = self._read(state)
         for _ in range(self.settings.steps):
-            law = self.learner.law(state, epsilon)
+            law = self.learner.law(state)
             columns = law.sample()
             slate = items_at(columns, state.get(Key.CANDIDATES, None))
             played, self._state = self.ground.train.step_and_maybe_reset(

@@ -118,7 +118,7 @@ WORLDS = {
     "Absorbing": partial(Greed, ending="absorbing", max_steps=2),
 }
 """What makes sessions of a world or a user model side by side, on a device."""
-FAMILIES = ("ranking softmax", "choice pooled", "policy ppo", "offline iql", "replay dqn")
+FAMILIES = ("ranking softmax", "choice pooled", "policy ppo", "offline iql", "replay soft-q")
 
 
 def make(name, folder, **settings):

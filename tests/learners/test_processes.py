@@ -16,7 +16,7 @@ from tests.processes import apart, free_port
 pytestmark = pytest.mark.slow  # Two more processes import torch.
 
 SHARED = ["ranking softmax", "ranking sampled", "choice pooled", "choice maxent"]
-ALONE = {"policy ppo": "PolicyModule", "replay dqn": "ReplayPolicyModule"}
+ALONE = {"policy ppo": "PolicyModule", "replay soft-q": "ReplayPolicyModule"}
 
 
 class Losses(pl.Callback):

@@ -1,4 +1,4 @@
-"""The LightningModule that trains a policy on what was ever played: DQN, soft Q-learning."""
+"""The LightningModule that trains a policy on what was ever played: soft Q-learning."""
 
 import logging
 from functools import cached_property
@@ -31,8 +31,8 @@ class ReplayPolicyModule(PlayingStage):
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param loss: ``dqn``, ``double-dqn`` or ``soft-q``, see :mod:`lightrec_lab.algorithms`; or a
-        plugin's, by the hook ``lightrec_replay_learners``, or the import path of a
+    :param loss: ``soft-q``, see :mod:`lightrec_lab.algorithms`; or a plugin's, by the hook
+        ``lightrec_replay_learners``, or the import path of a
         :class:`~lightrec.learners.algorithms.Learner`.
     :param sessions: sessions played side by side.
     :param steps: steps of each in an iteration.
@@ -42,9 +42,6 @@ class ReplayPolicyModule(PlayingStage):
     :param updates: optimizer steps in an iteration.
     :param batch_size: transitions of an optimizer step.
     :param warm_up: transitions that are played before the first update.
-    :param exploration: probability with which a place of a slate is filled evenly at random, at
-        first and in the end; for learners whose policies are no laws themselves.
-    :param exploring: part of the epochs in which the first probability falls to the last.
     :param tau: share by which target networks move to the learned ones after an update.
     :param learning_rate: of Adam.
     :param discount: γ of the policy's own horizon, beside leaving.
@@ -60,7 +57,7 @@ class ReplayPolicyModule(PlayingStage):
         self,
         num_items: int,
         vector_size: int,
-        loss: LossName = "dqn",
+        loss: LossName = "soft-q",
         sessions: int = 128,
         steps: int = 8,
         n_step: int = 1,
@@ -68,8 +65,6 @@ class ReplayPolicyModule(PlayingStage):
         updates: int = 16,
         batch_size: int = 256,
         warm_up: int = 2048,
-        exploration: tuple[float, float] = (1.0, 0.05),
-        exploring: float = 0.3,
         tau: float = 0.01,
         learning_rate: float = 1e-3,
         discount: float = 0.95,
@@ -108,17 +103,9 @@ class ReplayPolicyModule(PlayingStage):
         super().on_load_checkpoint(checkpoint)
         self._memory_state = checkpoint.get("buffer")
 
-    @property
-    def epsilon(self) -> float:
-        """With which probability to explore in this epoch."""
-        first, last = self.settings.exploration
-        epochs = self.settings.exploring * (self.trainer.max_epochs or 1)
-        part = 1.0 if epochs <= 0 else min(1.0, self.current_epoch / epochs)
-        return float(first + (last - first) * part)
-
     def training_step(self, batch: Any, batch_index: int) -> None:
         """Play, then learn from what was ever played."""
-        played = self._play(self.epsilon)
+        played = self._play()
         self._log_play(played)
         learns = self._teach(played, batch_index)
         self.buffer.extend(self._transitions(played))

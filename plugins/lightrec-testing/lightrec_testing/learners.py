@@ -141,6 +141,6 @@ class LearnerChecks(LearningChecks):
         part, slates = self._ready(), [*permutations(self.ALLOWED[0], self.slate_size)]
         shown = torch.tensor(slates).unsqueeze(1).expand(-1, self.ROWS, -1)
         with torch.no_grad():
-            total = part.law(self.standard(part), 0.1).log_prob(shown).exp().sum(0)
+            total = part.law(self.standard(part)).log_prob(shown).exp().sum(0)
         if not ((total - 1).abs() < 1e-4).all():
             yield f"The probabilities of what may be shown add up to {total.tolist()}."
