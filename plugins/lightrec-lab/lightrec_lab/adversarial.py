@@ -5,7 +5,6 @@ probability that it is a demonstration.
 """
 
 import copy
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Literal, Self
 
@@ -20,7 +19,13 @@ from lightrec.trust import ARGUMENTS
 from lightrec_lab.imitation import ImitationReward
 
 RewardForm = Literal["logit", "positive", "negative"]
-"""How a logit becomes a reward; see :func:`reward_from_logit`."""
+"""How the log-odds of being the expert, D being their sigmoid, become a reward.
+
+``logit``: log D - log(1 - D), of either sign. ``positive``: -log(1 - D), never below 0, so that
+every further step pays and a policy learns to stay, whatever it does there. ``negative``: log D,
+never above 0, so that every further step costs and a policy learns to end (Kostrikov et al. 2019).
+Where sessions have one length all are fair.
+"""
 
 
 class AdversarialReward(ImitationReward):
@@ -66,17 +71,22 @@ class AdversarialReward(ImitationReward):
             self.discriminator = self.networks()
             self.averaged = copy.deepcopy(self.discriminator).requires_grad_(False)
 
-    @abstractmethod
     def networks(self) -> nn.ModuleDict:
-        """Make the discriminator's networks."""
+        """Make the discriminator's networks: one, of states and items."""
+        sizes = [self.state_size, *self.hidden, self.choice_size + 1]
+        return nn.ModuleDict({"choice": perceptron(sizes)})
 
-    @abstractmethod
     def score(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
         """Score the vectors of transitions: (...), high for the expert.
+
+        It is t(s) · a + l(s), t and l being outputs of one network, and a what is shown.
 
         :param networks: the discriminator's own, or averaged ones.
         :param inputs: as :meth:`inputs` gives them.
         """
+        weights, shown = networks["choice"](inputs[0]), inputs[1][..., : self.choice_size]
+        total: Tensor = (weights[..., :-1] * shown).sum(-1) + weights[..., -1]
+        return total
 
     def learned(self, transition: TensorDictBase) -> Tensor:
         """The reward (...) that is left in the end, without shaping and scale."""
@@ -129,7 +139,9 @@ class AdversarialReward(ImitationReward):
         Nothing is taken off: a reward's sign says whether a further step pays. In evaluation mode
         the deviation stays as it is, or 1 where there is none yet.
         """
-        reward = reward_from_logit(self.logit(transition), self.reward_form).float()
+        reward = self.logit(transition).float()
+        if self.reward_form != "logit":
+            reward = softplus(reward) if self.reward_form == "positive" else -softplus(-reward)
         if self.training:
             # Old discriminators' rewards are forgotten: a hundred batches are the memory.
             count = self.spread[0] + 1
@@ -188,15 +200,6 @@ class GAIL(AdversarialReward):
     zero everywhere: what it says at the end of training is no reward that outlives the learner.
     """
 
-    def networks(self) -> nn.ModuleDict:
-        """Make one network, of states and items."""
-        sizes = [self.state_size, *self.hidden, self.choice_size + 1]
-        return nn.ModuleDict({"choice": perceptron(sizes)})
-
-    def score(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
-        """The logit."""
-        return choice_score(networks["choice"], inputs[0], inputs[1])
-
 
 class AIRL(AdversarialReward):
     """f(s, a, s') = g(s, a) + γ h(s') - h(s) and D = exp f / (exp f + π(a|s)) (Fu et al. 2018).
@@ -225,9 +228,9 @@ class AIRL(AdversarialReward):
 
     def networks(self) -> nn.ModuleDict:
         """Make g, of states and items or of states alone, and h, of states."""
-        size = 0 if self.state_only else self.choice_size
-        sizes = [self.state_size, *self.hidden, size + 1]
-        made = nn.ModuleDict({"choice": perceptron(sizes)})
+        if self.state_only:
+            self.choice_size = 0
+        made = super().networks()
         if self.shaping:
             made["potential"] = perceptron([self.state_size, *self.hidden, 1])
         return made
@@ -235,7 +238,7 @@ class AIRL(AdversarialReward):
     def score(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
         """f, the reward with its shaping."""
         states, _, following, future = inputs
-        reward = self._reward(networks, inputs)
+        reward = super().score(networks, inputs)
         if not self.shaping:
             return reward
         after, before = networks["potential"](following), networks["potential"](states)
@@ -248,34 +251,4 @@ class AIRL(AdversarialReward):
 
     def learned(self, transition: TensorDictBase) -> Tensor:
         """The averaged g."""
-        return self._reward(self.averaged, self.inputs(transition))
-
-    def _reward(self, networks: nn.ModuleDict, inputs: Sequence[Tensor]) -> Tensor:
-        states, shown = inputs[0], inputs[1][..., :0] if self.state_only else inputs[1]
-        return choice_score(networks["choice"], states, shown)
-
-
-def choice_score(tower: nn.Module, states: Tensor, shown: Tensor) -> Tensor:
-    """Score what is shown in a state: t(s) · a + l(s), t and l being outputs of one network.
-
-    :param tower: from a state's vector to A + 1 numbers.
-    :param states: (..., S).
-    :param shown: (..., A) vectors of what is shown; A is 0 where the state alone counts.
-    :returns: (...).
-    """
-    weights = tower(states)
-    return (weights[..., :-1] * shown).sum(-1) + weights[..., -1]
-
-
-def reward_from_logit(logit: Tensor, form: RewardForm) -> Tensor:
-    """Turn the log-odds of being the expert into a reward.
-
-    :param logit: any shape, high means expert; D = sigmoid(logit).
-    :param form: ``logit``: log D - log(1 - D), of either sign. ``positive``: -log(1 - D), never
-        below 0, so that every further step pays and a policy learns to stay, whatever it does
-        there. ``negative``: log D, never above 0, so that every further step costs and a policy
-        learns to end (Kostrikov et al. 2019). Where sessions have one length all are fair.
-    """
-    if form == "logit":
-        return logit
-    return softplus(logit) if form == "positive" else -softplus(-logit)
+        return super().score(self.averaged, self.inputs(transition))

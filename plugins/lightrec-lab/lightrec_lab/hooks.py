@@ -15,4 +15,4 @@ lightrec_components = gives(
     }
 )
 lightrec_slots = gives({"replay_learners": "lightrec.learners.algorithms:Learner"})
-lightrec_replay_learners = gives({"soft-q": "lightrec_lab.algorithms:SoftQ"})
+lightrec_replay_learners = gives({"soft-q": "lightrec_lab.replay:SoftQ"})

@@ -1,24 +1,87 @@
-"""The LightningModule that trains a policy on what was ever played: soft Q-learning."""
+"""Learning from what was ever played: the LightningModule, and soft Q-learning."""
 
 import logging
+from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from tensordict import TensorDict, TensorDictBase
-from torch import Tensor
+from torch import Tensor, nn
 from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
 
-from lightrec.errors import RecipeError
-from lightrec.learners.algorithms import learners_of
+from lightrec.api import FEATURES, Key, LearnedPolicy, RecipeError
+from lightrec.learners.algorithms import Learner, learners_of
+from lightrec.learners.losses import Distance, ValueLoss, positive
 from lightrec.learners.playing import PlayingStage
 from lightrec.learners.transitions import STEPS_AHEAD, drawn
+from lightrec.nn.plackett_luce import at, may_be_shown
 from lightrec_lab.imitation import DEMONSTRATED, ImitationReward
 
 if TYPE_CHECKING:
     LossName = str
 else:  # which the parser of recipes checks before a run
     LossName = learners_of("replay_learners")
+
+
+class SoftQLoss(ValueLoss):
+    """Learns soft values of single items, of which the policy's law is the best.
+
+    ``loss`` is the distance of Q(s, a) from r + γⁿ (1 - terminated) V(s′), V being that of lagging
+    networks. Q(s, j) is the critic's value of the state plus τ times the policy's logit of column
+    j, and V(s) = τ log Σ exp(Q(s, j) / τ), so that the law is exp((Q - V) / τ). A state in which
+    nothing may be shown is worth what the critic says.
+
+    :param policy: whose logits, times the temperature, are advantages.
+    :param critic: from features to the value of a state.
+    :param temperature: τ.
+    :param discount: see :class:`~lightrec.learners.losses.ValueLoss`, as ``loss_function``.
+    :raises ValueError: where the temperature is not positive.
+    """
+
+    def __init__(
+        self,
+        policy: LearnedPolicy,
+        critic: nn.Module,
+        *,
+        temperature: float = 0.1,
+        discount: float = 0.99,
+        loss_function: Distance = "smooth_l1",
+    ) -> None:
+        super().__init__(discount, loss_function)
+        positive(temperature=temperature)
+        self.networks, self.temperature = nn.ModuleList([policy, critic]), temperature
+        self.targets = self._lagging(self.networks)
+
+    def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
+        """The loss."""
+        values, _ = self.values(self.networks, batch)
+        with torch.no_grad():
+            _, following = self.values(self.targets, batch["next"])
+        target = self._target(batch, following)
+        return {"loss": self._distance(at(values, batch[Key.ACTION]).squeeze(-1), target)}
+
+    def values(self, networks: Iterable[Any], state: TensorDictBase) -> tuple[Tensor, Tensor]:
+        """Q ``(B, C)`` of a state's columns, and V ``(B,)``.
+
+        :param networks: policy and critic.
+        """
+        policy, critic = networks
+        level, logits = critic(state[FEATURES]), policy.columns(state).logits
+        some = may_be_shown(logits).any(-1, keepdim=True)
+        advantages = torch.where(some, logits, 0.0)
+        soft = torch.where(some, logits.logsumexp(-1, keepdim=True), 0.0)
+        return level + self.temperature * advantages, (level + self.temperature * soft).squeeze(-1)
+
+
+class SoftQ(Learner):
+    """Soft Q-learning (Haarnoja et al. 2017): the policy's law is ∝ exp(Q / ``temperature``)."""
+
+    values_single_items = True
+
+    def make_loss(self, **settings: Any) -> nn.Module:
+        """Build the loss."""
+        return SoftQLoss(self.policy, self.critic, discount=self.discount, **settings)
 
 
 class ReplayPolicyModule(PlayingStage):
@@ -31,7 +94,7 @@ class ReplayPolicyModule(PlayingStage):
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
-    :param loss: ``soft-q``, see :mod:`lightrec_lab.algorithms`; or a plugin's, by the hook
+    :param loss: ``soft-q``, see :class:`SoftQ`; or a plugin's, by the hook
         ``lightrec_replay_learners``, or the import path of a
         :class:`~lightrec.learners.algorithms.Learner`.
     :param sessions: sessions played side by side.

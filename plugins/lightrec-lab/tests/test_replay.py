@@ -18,7 +18,7 @@ SMALL = {
 
 def test_a_package_adds_a_learner_from_the_replay_buffer(lightrec_plugins):
     lightrec_plugins.add("lab", "from lightrec_lab.hooks import *")
-    hooks = 'lightrec_replay_learners = hookimpl(lambda: {"mine": "lightrec_lab.algorithms:SoftQ"})'
+    hooks = 'lightrec_replay_learners = hookimpl(lambda: {"mine": "lightrec_lab.replay:SoftQ"})'
     lightrec_plugins.add("mine", hooks)
     assert ReplayPolicyModule(4, 3, loss="mine")._kind is REPLAY["soft-q"]
     with pytest.raises(PluginError, match="no 'ppo' among the replay_learners"):

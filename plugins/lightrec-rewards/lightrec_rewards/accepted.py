@@ -1,4 +1,4 @@
-"""Further rewards of accepted items: by their value, and by how probable they were."""
+"""Further rewards by a user model: by the value of what is accepted, and by probabilities."""
 
 import torch
 from tensordict import TensorDictBase
@@ -46,3 +46,23 @@ class ProbabilityLogReward(UserReward):
         utilities = self.users.utilities(history, transition[Key.ACTION], user)
         p = pad(utilities, (0, 1)).softmax(1)[:, :-1]
         return self.of_taken(transition, torch.xlogy(p, p))
+
+
+class UncertaintyPenalty(UserReward):
+    """Minus the uncertainty of an ensemble of user models about the answer to a slate, in nats.
+
+    It keeps a policy to what the log knows (Yu et al. 2020, "MOPO"). A simulator's own uncertainty
+    under ``next`` is used where there is one.
+    """
+
+    needs = "uncertainty"
+
+    @torch.no_grad()
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """Rewards (B, 1), at least minus the logarithm of the number of members."""
+        nats: Tensor | None = transition.get(("next", Key.UNCERTAINTY), None)
+        if nats is not None:
+            return -nats
+        user = transition.get(Key.USER, None)
+        _, nats = self.users.predict(transition[Key.HISTORY], transition[Key.ACTION], user)
+        return -nats.unsqueeze(1)

@@ -24,9 +24,10 @@ class AttributeReward(Reward):
 
     def __init__(self, attribute: str, weight: float) -> None:
         super().__init__()
-        if not 0 <= weight <= 1:
-            raise RecipeError(f"The weight of {attribute!r} is {weight}; give one from 0 to 1.")
-        self.attribute, self.weight = attribute, weight
+        self.attribute, self.weight = (
+            attribute,
+            checked_share(f"The weight of {attribute!r}", weight),
+        )
 
     @abstractmethod
     def worths(self, column: pl.Series) -> Tensor:
@@ -64,9 +65,8 @@ class LengthReward(UserReward):
 
     def __init__(self, attribute: str, unit: float = 1.0, completion: float = 1.0) -> None:
         super().__init__()
-        if not 0 <= completion <= 1:
-            raise RecipeError(f"completion is {completion}; it must be from 0 to 1.")
-        self.attribute, self.unit, self.completion = attribute, unit, completion
+        self.attribute, self.unit = attribute, unit
+        self.completion = checked_share("completion", completion)
 
     def bind(self, context: RewardContext) -> None:
         """Take the user model and the items' lengths."""
@@ -85,6 +85,16 @@ class LengthReward(UserReward):
         longest = self.lengths[self.lengths.isfinite()].max()
         worth = self.completion * spent / length + (1 - self.completion) * spent / longest
         return self.of_taken(transition, worth)
+
+
+def checked_share(name: str, value: float) -> float:
+    """The value, where it lies between 0 and 1.
+
+    :raises RecipeError: where it does not.
+    """
+    if not 0 <= value <= 1:
+        raise RecipeError(f"{name} is {value}; it is a share, from 0 to 1.")
+    return value
 
 
 def to_amounts(column: pl.Series, largest: float, expected: str) -> Tensor:

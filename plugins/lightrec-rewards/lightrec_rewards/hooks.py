@@ -9,7 +9,7 @@ lightrec_rewards = gives(
         "StayReward": "lightrec_rewards.staying:StayReward",
         "ReturnReward": "lightrec_rewards.staying:ReturnReward",
         "ContinuationShaping": "lightrec_rewards.staying:ContinuationShaping",
-        "UncertaintyPenalty": "lightrec_rewards.penalties:UncertaintyPenalty",
+        "UncertaintyPenalty": "lightrec_rewards.accepted:UncertaintyPenalty",
         "ConversionReward": "lightrec_rewards.accepted:ConversionReward",
         "ProbabilityLogReward": "lightrec_rewards.accepted:ProbabilityLogReward",
         "ConstrainedReward": "lightrec_rewards.limits:ConstrainedReward",

@@ -22,6 +22,7 @@ from torch.nn.functional import pad
 from lightrec.api import PADDING, Key, RecipeError, Reward, RewardContext
 from lightrec.data.attributes import providers_of
 from lightrec.rewards.base import Measured
+from lightrec_rewards.attributes import checked_share
 
 RECENT: Final = 20
 """Number of batches, about, over which what was short of late is a mean."""
@@ -98,7 +99,8 @@ class EqualExposure(Limit):
         super().__init__()
         if worth not in ("events", "items"):
             raise RecipeError(f"worth is {worth!r}; give 'events' or 'items'.")
-        self.provider, self.worth, self.tolerance = provider, worth, _share("tolerance", tolerance)
+        self.provider, self.worth = provider, worth
+        self.tolerance = checked_share("tolerance", tolerance)
 
     def made(self, context: RewardContext) -> Tensor:
         """Take the items' providers."""
@@ -128,7 +130,7 @@ class NewItems(Limit):
 
     def __init__(self, least: float = 0.1, few: int = 10) -> None:
         super().__init__()
-        self.wanted, self.few = _share("least", least), few
+        self.wanted, self.few = checked_share("least", least), few
 
     def made(self, context: RewardContext) -> Tensor:
         """Take the items' training events."""
@@ -148,7 +150,7 @@ class FewRepeats(Limit):
 
     def __init__(self, most: float = 0.2) -> None:
         super().__init__()
-        self.most = _share("most", most)
+        self.most = checked_share("most", most)
 
     def made(self, context: RewardContext) -> Tensor:
         """Nothing has to be known."""
@@ -173,7 +175,7 @@ class Variety(Limit):
 
     def __init__(self, kind: str, least: float = 0.5, window: int = 5) -> None:
         super().__init__()
-        self.kind, self.wanted, self.window = kind, _share("least", least), window
+        self.kind, self.wanted, self.window = kind, checked_share("least", least), window
 
     def made(self, context: RewardContext) -> Tensor:
         """Take the items' kinds."""
@@ -270,9 +272,3 @@ class Shortfall:
         short = sum(float((limit.least - mean).clamp_min(0).sum()) for limit, mean in pairs)
         net = metrics["return"] - self.price * short * metrics["length"]
         return {**metrics, "short": short, "return": net, "return_alone": metrics["return"]}
-
-
-def _share(name: str, value: float) -> float:
-    if not 0 <= value <= 1:
-        raise RecipeError(f"{name} is {value}; it is a share, from 0 to 1.")
-    return value

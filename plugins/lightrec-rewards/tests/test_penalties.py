@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from lightrec_rewards.penalties import UncertaintyPenalty
+from lightrec_rewards.accepted import UncertaintyPenalty
 from lightrec_rewards.staying import ContinuationShaping, ShapedReward, StayReward, ending
 from lightrec_testing import RewardChecks, parametrize_checks, plugin_checks, tiny
 from tensordict import TensorDict

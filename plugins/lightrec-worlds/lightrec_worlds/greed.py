@@ -17,6 +17,13 @@ from lightrec.simulators.base import Response, State
 from lightrec_worlds.texts import Words, describe_bait
 
 
+def products(users: Tensor, vectors: Tensor, items: Tensor | None = None) -> Tensor:
+    """Scalar products of users' vectors (B, D) with those (N + 1, D) of items (B, C), or of all."""
+    if items is None:
+        return users @ vectors.T
+    return (vectors[items] @ users.unsqueeze(2)).squeeze(2)
+
+
 class BaitWorld(World):
     """A world of items as in :class:`Greed`.
 
@@ -118,13 +125,10 @@ class Greed(BaitWorld):
 
     def logits(self, state: TensorDictBase, items: Tensor | None = None) -> Tensor:
         """The attraction ℓ of items (B, C), or of all in the order 0 to N: (B, N + 1)."""
-        taste, satiation = state[Key.LATENT, "taste"], state[Key.LATENT, "satiation"]
-        if items is None:
-            liked, sated, bait = taste @ self.direction.T, satiation @ self.direction.T, self.bait
-        else:
-            direction, bait = self.direction[items], self.bait[items]
-            liked = (direction @ taste.unsqueeze(2)).squeeze(2)
-            sated = (direction @ satiation.unsqueeze(2)).squeeze(2)
+        latent, bait = state[Key.LATENT], self.bait if items is None else self.bait[items]
+        liked, sated = (
+            products(latent[name], self.direction, items) for name in ("taste", "satiation")
+        )
         return 4 * liked + 1.5 * bait - 2 - 3 * sated.clamp_min(0)
 
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:

@@ -33,20 +33,22 @@ PRICE = 1.3
 """Worth of a minute of budget to the oracle: the best of .9, 1.1, 1.3, 1.5 and 1.75."""
 
 
-def one_of_each(key: Tensor, count: int, size: int) -> Tensor:
-    """Turn keys (B, 1) into a number from each of ``count`` blocks: (B, count) int64.
+class PartedWorld(World):
+    """A world whose offers have an item of each of ``offer_size`` equal parts of the catalog."""
 
-    Column c is even over c * ``size`` to (c + 1) * ``size`` - 1; sizes are at most 2^31.
-    """
-    words = noise.mix(key, torch.arange((count + 1) // 2, device=key.device))
-    # Both halves of a hash are fair, and count as two numbers from -2^31 to 2^31 - 1.
-    column = as_float64(words.view(torch.int32)[:, :count])
-    column *= size * 2.0**-32
-    column += size * (torch.arange(count, dtype=torch.float64, device=column.device) + 0.5)
-    return column.to(torch.int64).to(key.device)
+    def offer(self, state: TensorDictBase) -> Tensor:
+        """Draw evenly from each part: column c from items c · size + 1 to (c + 1) · size."""
+        key, count = self.chance(state), self.offer_size or 1
+        size = self.num_items // count
+        words = noise.mix(key, torch.arange((count + 1) // 2, device=key.device))
+        # Both halves of a hash are fair, and count as two numbers from -2^31 to 2^31 - 1.
+        column = as_float64(words.view(torch.int32)[:, :count])
+        column *= size * 2.0**-32
+        column += size * (torch.arange(count, dtype=torch.float64, device=column.device) + 0.5)
+        return column.to(torch.int64).to(key.device).add_(1)
 
 
-class InterestEvolution(World):
+class InterestEvolution(PartedWorld):
     """Users watch videos of 20 topics until their time is up.
 
     A user has an interest u ~ U(-1, 1) in each topic at first, and clicks video i of a slate with
@@ -59,6 +61,9 @@ class InterestEvolution(World):
     Policies see the topics of the candidates (``item_vectors``, one of 20), and in ``observation``
     (B, 20 + 1 + K) the user's interests, the minutes last watched, and the quality of what was last
     shown. Latent are ``interests`` and the ``budget`` left, in minutes.
+
+    In RecSim every candidate is a fresh document. A part of the catalog has every topic equally
+    often, so that topics are independent and uniform here too, and users remember topics only.
 
     :param batch_size: sessions B.
     :param num_items: videos N; a multiple of ``20 * offer_size``.
@@ -113,15 +118,6 @@ class InterestEvolution(World):
         interests = (2 * noise.uniform(key) - 1).float()
         latent = {"interests": interests, "budget": torch.full_like(interests[:, 0], BUDGET)}
         return {Key.LATENT: latent, Key.OBSERVATION: pad(interests, (0, 1 + self.slate_size))}
-
-    def offer(self, state: TensorDictBase) -> Tensor:
-        """One video of each part of the catalog.
-
-        In RecSim every candidate is a fresh document. A part has every topic equally often, so that
-        topics are independent and uniform here too, and users remember topics only.
-        """
-        count = self.offer_size or 1
-        return one_of_each(self.chance(state), count, self.num_items // count).add_(1)
 
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Choose, watch, and change."""

@@ -13,9 +13,9 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec.api import Catalog, Key, RecipeError, World, noise
+from lightrec.api import Catalog, Key, RecipeError, noise
 from lightrec.simulators.base import Response, State
-from lightrec_worlds.interest_evolution import one_of_each
+from lightrec_worlds.interest_evolution import PartedWorld
 from lightrec_worlds.texts import describe_documents
 
 
@@ -63,7 +63,7 @@ STATES, ACTIONS = 201, 50
 """Size of the tabular twin: net positive exposures, clickbait scores."""
 
 
-class LongTermSatisfaction(World):
+class LongTermSatisfaction(PartedWorld):
     """Users consume the first document of a slate, as long as their time lasts.
 
     A document's clickbait score c says how much chocolate is in it. Engagement with it is
@@ -140,11 +140,6 @@ class LongTermSatisfaction(World):
         even = noise.uniform(noise.mix(session, 0)).float() - 0.5
         latent = {"exposure": even.squeeze(1) / (1 - self.memory)}
         return {Key.LATENT: latent}
-
-    def offer(self, state: TensorDictBase) -> Tensor:
-        """One document of each part of the catalog; parts are alike."""
-        count = self.offer_size or 1
-        return one_of_each(self.chance(state), count, self.num_items // count).add_(1)
 
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Consume the first document that is there."""

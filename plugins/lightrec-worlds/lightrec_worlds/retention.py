@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 from lightrec.api import PADDING, Key, RecipeError, noise
 from lightrec.nn.best_slate import best_slate
 from lightrec.simulators.base import Response, State
-from lightrec_worlds.greed import BaitWorld
+from lightrec_worlds.greed import BaitWorld, products
 
 
 class Retention(BaitWorld):
@@ -118,8 +118,8 @@ class Retention(BaitWorld):
 
     def logits(self, state: TensorDictBase, items: Tensor) -> Tensor:
         """The attraction (B, C) of items (B, C)."""
-        liked = self.direction[items] @ state[Key.LATENT, "taste"].unsqueeze(2)
-        return self.pull * liked.squeeze(2) + 1.5 * self.bait[items] - 1.5
+        liked = products(state[Key.LATENT, "taste"], self.direction, items)
+        return self.pull * liked + 1.5 * self.bait[items] - 1.5
 
     def greedy(self, state: TensorDictBase) -> Tensor:
         """Score by attraction: by the probability of a pick."""

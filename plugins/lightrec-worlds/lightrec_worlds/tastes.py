@@ -11,6 +11,7 @@ from torch.nn.functional import normalize, pad
 from lightrec.api import Catalog, Column, Key, RecipeError, Users, World, noise
 from lightrec.simulators.base import Response, State
 from lightrec.simulators.worlds.texts import CATEGORIES, describe_films
+from lightrec_worlds.greed import products
 
 
 class Tastes(World):
@@ -101,12 +102,8 @@ class Tastes(World):
 
     def logits(self, state: TensorDictBase, items: Tensor | None = None) -> Tensor:
         """The logits of taking items (B, C), or all in the order 0 to N: (B, N + 1)."""
-        taste = state[Key.LATENT, "taste"]
-        if items is None:
-            liked, quality = taste @ self.direction.T, self.quality
-        else:
-            liked = (self.direction[items] @ taste.unsqueeze(2)).squeeze(2)
-            quality = self.quality[items]
+        liked = products(state[Key.LATENT, "taste"], self.direction, items)
+        quality = self.quality if items is None else self.quality[items]
         return self.TASTE * liked + quality - self.COST
 
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
