@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from lightrec_testing import ContractError, check_all, plugin_checks
-from lightrec_testing.commands import check
+from lightrec_testing.plugins import check
 
 from lightrec import plugins
 from lightrec.errors import PluginError

@@ -4,6 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from lightrec.data.attributes import lists
+
 
 def in_common(users: pl.Series, items: pl.Series) -> npt.NDArray[np.int64]:
     """Count the names that users and items have in common: (U, N) int64.
@@ -13,9 +15,8 @@ def in_common(users: pl.Series, items: pl.Series) -> npt.NDArray[np.int64]:
     """
     sides = []
     for row, column in (("user", users), ("item", items)):
-        rows = pl.DataFrame({row: range(len(column)), "name": column})
-        rows = rows.explode("name") if isinstance(column.dtype, pl.List) else rows
-        sides.append(rows.cast({"name": pl.String}).drop_nulls())
+        rows = pl.DataFrame({row: range(len(column)), "name": lists(column)})
+        sides.append(rows.explode("name").drop_nulls())
     pairs = sides[0].join(sides[1], on="name")
     counts = np.zeros((len(users), len(items)), np.int64)
     np.add.at(counts, (pairs["user"].to_numpy(), pairs["item"].to_numpy()), 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lightrec.api import PADDING, Key, RecipeError, by_history
+from lightrec.api import PADDING, Column, Key, RecipeError, by_history
 from lightrec.data.sequences import Batch
 from lightrec.nn.precision import full_precision
 from lightrec.ranking.blending import judge, validation_events
@@ -15,7 +15,6 @@ from lightrec.ranking.module import RankedStage
 from lightrec.ranking.sequence_data import SequenceData
 from lightrec_generate.generator import Generator
 from lightrec_generate.identifiers import Identifiers
-from lightrec_generate.language_readers import words_of_items
 from lightrec_generate.tree import TreeGenerator
 
 
@@ -98,7 +97,9 @@ class GeneratorModule(RankedStage):
             return
         self.generator = (self.make or TreeGenerator)(data.identifiers)
         counts = torch.from_numpy(data.store.popularity())
-        self.generator.start(counts, words_of_items(data.store))
+        rows = data.store.catalog.select(Column.TITLE, Column.TEXT).iter_rows()
+        words = (" ".join((title or text or "").split()) for title, text in rows)
+        self.generator.start(counts, ["", *words])
         if earlier is not None:
             try:
                 self.generator.load_state_dict(dict(earlier.named_parameters()), strict=False)

@@ -71,24 +71,18 @@ class Newcomers(NamedTuple):
         share = counted / (int(trained.sum()) + counted)
         return cls(share, items, table, chances, sources[order], starts, shares)
 
-    def recent(self, last: Tensor) -> Tensor:
-        """The share of each of a history's last items in what is replaced.
-
-        :param last: ``(B, T)`` int64 items, the last one at the right; 0 where there is none.
-        :returns: ``(B, T)`` float32; sums to RECENT_SHARE, or to 0 where none can be replaced.
-        """
-        age = torch.arange(last.shape[1], device=last.device).flip(0)
-        counted = DECAY**age * self.chances[last].any(-1)
-        return RECENT_SHARE * counted / counted.sum(1, keepdim=True).clamp_min(1e-9)
-
     def joined(self, law: Tensor, last: Tensor) -> Tensor:
         """Let new items join a law.
 
         :param law: ``(B, N + 1)`` float32 log-probabilities of what would be written.
-        :param last: as of :meth:`recent`.
+        :param last: ``(B, T)`` int64 items of a history, the last one at the right; 0 where there
+            is none.
         :returns: ``(B, N + 1)`` log-probabilities.
         """
-        recent = self.recent(last)
+        age = torch.arange(last.shape[1], device=last.device).flip(0)
+        counted = DECAY**age * self.chances[last].any(-1)
+        # The share of each in what is replaced; in all RECENT_SHARE, or 0 where none can be.
+        recent = RECENT_SHARE * counted / counted.sum(1, keepdim=True).clamp_min(1e-9)
         last_ones = recent.sum(1, keepdim=True)
         replacements = embedding_bag(
             self.sources,

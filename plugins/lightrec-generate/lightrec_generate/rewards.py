@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lightrec.api import PADDING, Key, NotApplicable, Reward, RewardContext
+from lightrec.data.attributes import lists
 
 
 class GainReward(Reward):
@@ -83,10 +84,9 @@ class DiversityReward(Reward):
         :raises NotApplicable: where the items have no such attribute.
         """
         column = context.item_attribute(self.attribute)
-        lists = column if isinstance(column.dtype, pl.List) else column.reshape((-1, 1))
-        rows = pl.DataFrame({"item": range(1, len(column) + 1), "value": lists})
-        rows = rows.with_columns(pl.col("value").cast(pl.List(pl.String))).explode("value")
-        rows = rows.drop_nulls().with_columns(pl.col("value").rank("dense").cast(pl.Int64) - 1)
+        rows = pl.DataFrame({"item": range(1, len(column) + 1), "value": lists(column)})
+        rows = rows.explode("value").drop_nulls()
+        rows = rows.with_columns(pl.col("value").rank("dense").cast(pl.Int64) - 1)
         values = torch.zeros(len(column) + 2, int(rows["value"].max() or 0) + 1)  # type: ignore[arg-type]
         values[rows["item"].to_torch(), rows["value"].to_torch()] = 1
         self.register_buffer("values", values)

@@ -116,15 +116,17 @@ class TreeGenerator(Generator):
                 listed, here = self.trie.children(depth, level.parents[leaf])
                 added = self.leaf_logits(queries, listed) * here
                 logits = logits.scatter_add(1, level.digits[listed], added)
-            weights, there = self._after(depth, target)
-            logits = (logits + self.popularity[depth] * weights).masked_fill(~there, -torch.inf)
+            table, rows = self.siblings[depth]
+            weights = table[rows[target]]
+            logits = logits + self.popularity[depth] * weights.nan_to_num(0.0)
+            logits = logits.masked_fill(weights.isnan(), -torch.inf)
             total = total + cross_entropy(logits, codes[:, depth])
         return total
 
-    def _after(self, depth: int, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The weights of digits after the first ones of some items.
-
-        :returns: ``(T, K)``, and which of them go on in the trie.
+    @property
+    def siblings(self) -> list[tuple[Tensor, Tensor]]:
+        """Of each level the weights ``(S, K)`` of digits after a prefix, NaN where one does not go
+        on in the trie, and ``(N + 1,)`` which of these rows is that of an item's prefix.
         """
         if self.trie and not self._siblings:
             for number, level in enumerate(self.trie.levels):
@@ -134,9 +136,7 @@ class TreeGenerator(Generator):
                 table[row, level.digits] = self.weights(number)
                 rows = torch.repeat_interleave(row, level.leaves.diff())[self.trie.place]
                 self._siblings.append((table, rows))
-        table, rows = self._siblings[depth]
-        siblings = table[rows[target]]
-        return siblings.nan_to_num(0.0), ~siblings.isnan()
+        return self._siblings
 
     def tables(self) -> list[tuple[Tensor, Tensor]]:
         """Each level's vectors ``(S, D)`` and biases ``(S, 1)`` of the arranged nodes."""

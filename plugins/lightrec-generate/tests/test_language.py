@@ -5,8 +5,7 @@ from unittest import SkipTest
 
 import pytest
 import torch
-from lightrec_generate.language import LanguageGenerator
-from lightrec_generate.language_readers import Decoder
+from lightrec_generate.language import Decoder, LanguageGenerator
 from lightrec_generate.policy import GeneratorPolicy
 from lightrec_generate.tree import TreeGenerator
 from lightrec_testing import PolicyChecks

@@ -4,4 +4,4 @@ from lightrec.api import gives
 
 LIGHTREC_API = 2
 
-lightrec_commands = gives({"plugins check": "lightrec_testing.commands:check"})
+lightrec_commands = gives({"plugins check": "lightrec_testing.plugins:check"})

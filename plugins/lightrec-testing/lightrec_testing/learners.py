@@ -61,10 +61,7 @@ class LearnerChecks(LearningChecks):
                     parameter.add_(0.1 * (-1) ** number)
         return learner
 
-    def _input(self, part: Learner) -> TensorDict:
-        return self.rows(part)
-
-    def rows(self, part: Learner, offers: bool = False, barren: bool = False) -> TensorDict:
+    def _input(self, part: Learner, offers: bool = False, barren: bool = False) -> TensorDict:
         """Transitions (R,): three of four show the first item that may be shown, and are rewarded,
         the others the second, and are not.
 
@@ -106,7 +103,7 @@ class LearnerChecks(LearningChecks):
 
     def _alike(self, part: Learner) -> Alike:
         batch = self.standard(part)
-        yield "an offer in place of a mask", part, self.rows(part, offers=True)
+        yield "an offer in place of a mask", part, self._input(part, offers=True)
         yield "other scores of what may not be shown", self._ready(strange=100.0), batch
         if not any(differences(*self.trials[0])):
             rows = [*reversed(range(self.ROWS))] * 2
@@ -117,7 +114,7 @@ class LearnerChecks(LearningChecks):
         """Losses are finite where nothing may be shown after a step."""
         part = self._ready()
         for offers in (False, True):
-            for name, loss in self.losses(part, self.rows(part, offers, barren=True)).items():
+            for name, loss in self.losses(part, self._input(part, offers, barren=True)).items():
                 if not loss.isfinite():
                     yield f"Then {name} is {loss.item()}."
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import polars as pl
@@ -96,6 +97,7 @@ class TowerChecks(BatchChecks):
         yield from differences(self.output(tower, histories)[:, -1], last)
 
 
+@dataclass(eq=False)
 class RewardChecks(HistoryChecks):
     """The checks of a reward.
 
@@ -113,15 +115,8 @@ class RewardChecks(HistoryChecks):
         "and leave out what is 0 in the slate."
     )
 
-    def __init__(
-        self,
-        make: Callable[..., Reward],
-        num_items: int = tiny.NUM_ITEMS,
-        context: Callable[[], RewardContext] = tiny.kit_context,
-        part: str = "",
-    ) -> None:
-        super().__init__(make, part)
-        self.num_items, self.context = num_items, context
+    num_items: int = tiny.NUM_ITEMS
+    context: Callable[[], RewardContext] = tiny.kit_context
 
     def _ready(self) -> Reward:
         reward: Reward = super()._ready()

@@ -1,9 +1,12 @@
-"""The contract of plugins: the package itself, and then each part that it provides.
+"""The contract of plugins: the package itself, and then each part that it provides, as
+`lightrec plugins check` tries them.
 
 Nothing heavy is imported here: to check one part takes what this part needs and no more.
 """
 
 import inspect
+import sys
+import time
 from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
@@ -18,7 +21,16 @@ import lightrec_testing
 from lightrec import plugins
 from lightrec.errors import LightrecError, PluginError
 from lightrec.plugins import COMMANDS, RECIPES, WORD, Package, Part
-from lightrec_testing.contract import Check, Faults, NotChecked, checks_of, promise, run_python
+from lightrec_testing.contract import (
+    AGAIN,
+    Check,
+    Faults,
+    NotChecked,
+    checks_of,
+    outcomes,
+    promise,
+    run_python,
+)
 
 HEAVY = ("torch", "transformers", "lightning", "polars", "tensordict", "torchrl", "matplotlib")
 """Packages that a hook module may not import."""
@@ -46,6 +58,42 @@ OF_SLOTS: Final = {COMMANDS: "CommandChecks", "rankers": "RankerChecks"}
 
 OF_LOGS: Final = {"context": "kit_context", "evidence": "kit_evidence"}
 """Functions of the kit that make of a domain's log what parts of the same package are tried on."""
+
+
+def check(name: str, *, part: str | None = None) -> int:
+    """Run every check of a package's contracts and print the outcome of each.
+
+    What cannot be imported comes first, then the parts, then the recipes. To load, to be complete
+    and to be described counts for nothing but where it fails: it says nothing of what a part does.
+
+    examples:
+      lightrec plugins check lightrec-video
+      lightrec plugins check video --part NextEpisode
+
+    :param name: such as lightrec-video or video.
+    :param part: check this part of the package alone, without the recipes; "recipes video" is
+        a set of recipes with the name of a domain.
+    """
+    marks = {"passed": "ok", "failed": "FAILED", "not applicable": "-", "not checked": "?"}
+    counts, tried = dict.fromkeys(marks, 0), dict[str, bool]()
+    checks = plugin_checks(name, part)
+    left, begun = Counter(check.part for check in checks), time.monotonic()
+    for check, status, message in outcomes(checks):
+        if check.counts or status == "failed":
+            counts[status] += 1
+            tried[check.part] = tried.get(check.part, False) or status in ("passed", "failed")
+            if not message.startswith(AGAIN):
+                said = message and f": {message}"
+                print(f"{marks[status]:<7} {check.part}: {check.name}{said}", flush=True)
+        left[check.part] -= 1
+        if not left[check.part]:
+            now = time.monotonic()
+            print(f"{check.part} took {now - begun:.1f} s.", file=sys.stderr, flush=True)
+            begun = now
+    print(", ".join(f"{count} {status}" for status, count in counts.items()))
+    if without := [name for name, was in tried.items() if not was]:
+        print(f"Nothing of what these do was checked: {', '.join(without)}. See `?` above.")
+    return 2 if counts["failed"] else 0
 
 
 def plugin_checks(name: str, part: str | None = None) -> list[Check]:
@@ -79,7 +127,7 @@ def plugin_checks(name: str, part: str | None = None) -> list[Check]:
     checks = [] if part else checks_of(package.name, (usable,), name)
     for sentences in failures.values():
         checks += checks_of(package.name, (imports,), sentences)
-    checks += [] if part else checks_of(package.name, (hook_module,), name)
+    checks += [] if part else checks_of(package.name, (hook_module,), package)
     for each in parts:
         if each.slot != RECIPES and each.name not in broken:
             form = checks_of(each.name, (described,), each)
@@ -122,12 +170,10 @@ def imports(sentences: list[str]) -> Faults:
     f"Write `LIGHTREC_API = {plugins.hookspecs.API_VERSION}` in it, give classes as "
     "`package.module:Class`, and import what they need in their own modules."
 )
-def hook_module(name: str) -> Faults:
+def hook_module(package: Package) -> Faults:
     """A hook module states the version of the hooks that it was written for, and imports nothing
     heavy, nor does its package, so that listing plugins is instant.
     """
-    package = plugins.installed().package(name)
-    assert package is not None
     version = getattr(import_module(package.module), "LIGHTREC_API", None)
     if not isinstance(version, int):
         yield f"LIGHTREC_API in {package.module} is {version!r}."

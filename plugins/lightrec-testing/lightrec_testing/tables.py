@@ -267,7 +267,11 @@ class ReaderChecks(FileChecks):
                         self.make().read(copy)
                         continue
                     except DataError as error:
-                        fragments = [p for p in error.problems if not _is_sentence(p)]
+                        fragments = [
+                            text
+                            for text in error.problems
+                            if len(text.split()) < 3 or not text.rstrip().endswith((".", ")"))
+                        ]
                         fault = f"'{fragments[0]}' is no sentence" if fragments else ""
                     except Exception as error:
                         fault = f"it raised {type(error).__name__}: {error!s:.200}"
@@ -282,10 +286,6 @@ def _holdings(tables: Tables) -> dict[str, Any]:
     holds |= {f"{name}s": events[name].n_unique() for name in IDS}
     holds["kinds"] = sorted(events[Column.FEEDBACK].drop_nulls().unique())
     return holds | {"first": events[Column.TIME].min(), "last": events[Column.TIME].max()}
-
-
-def _is_sentence(text: str) -> bool:
-    return len(text.split()) > 2 and text.rstrip().endswith((".", ")"))
 
 
 OWN = "in the package's own tests, give `EvaluatorChecks` one of its domain."

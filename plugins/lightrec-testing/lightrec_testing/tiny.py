@@ -78,13 +78,8 @@ def write_log(folder: Path) -> tuple[Path, Path]:
     return log, table
 
 
-def tiny_log() -> InteractionLog:
-    """Make the log of :func:`write_log`: 600 events of user, item and time."""
-    return InteractionLog(_events([Column.USER, Column.ITEM, Column.TIME]))
-
-
 def tiny_store(folder: Path, domain: Domain | None = None) -> EventStore:
-    """Prepare the tiny log in a folder, split by leave-one-out.
+    """Prepare the log of :func:`write_log` in a folder, split by leave-one-out.
 
     Items also have a ``price`` and a ``year``, and users have ``age``, ``country`` and ``member``.
     """
@@ -97,7 +92,7 @@ def tiny_store(folder: Path, domain: Domain | None = None) -> EventStore:
         "member": user % 2 == 0,
     }
     return prepare(
-        tiny_log(),
+        InteractionLog(_events([Column.USER, Column.ITEM, Column.TIME])),
         folder,
         catalog=Catalog(_items([Column.ITEM, Column.TITLE, "kind"]).with_columns(more)),
         users=Users(pl.DataFrame(people)),
@@ -255,13 +250,11 @@ def kit_run() -> Path:
     kept = cache_folder() / "kit" / mark.hexdigest()[:32]
     with kit_folder("run") as folder:
         if not kept.is_dir():
-            tiny_run(folder, "policy", text_encoder="WordEncoder")  # no language model to load
-            with appearing(kept) as new:
-                shutil.copytree(folder, new, symlinks=True, dirs_exist_ok=True)
+            with appearing(kept) as new:  # no language model to load
+                tiny_run(new, "policy", text_encoder="WordEncoder")
             for old in sorted(kept.parent.iterdir(), key=os.path.getmtime)[:-KEPT]:
                 shutil.rmtree(old, ignore_errors=True)
-        else:
-            shutil.copytree(kept, folder, symlinks=True, dirs_exist_ok=True)
+        shutil.copytree(kept, folder, symlinks=True, dirs_exist_ok=True)
         return folder / "tiny"
 
 

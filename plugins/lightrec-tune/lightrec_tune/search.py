@@ -31,7 +31,7 @@ from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec.nn.stage import LAST, StageModule
 from lightrec.stages.tensorboard import write_final
 from lightrec.stages.train import ParsedRecipe, fit
-from lightrec_tune.space import Space, ends, held, text
+from lightrec_tune.space import Space, held, text
 
 STUDY = "study.db"
 BEST, HISTORY, SLICES, IMPORTANCES = "best.yaml", "history.png", "settings.png", "importances.png"
@@ -136,7 +136,8 @@ class Search:
                 f"{module.__name__} keeps its last epoch and has no metric to choose by, so that "
                 "its settings cannot be searched. Tune a stage that has one, such as the ranker."
             )
-        extremes = {name: ends(choices) for name, choices in space.items()}
+        tried: dict[str, Any] = dict(space)  # all choices, and both ends of a range
+        extremes = {n: getattr(s, "choices", None) or (s.low, s.high) for n, s in tried.items()}
         for number in range(max(map(len, extremes.values()))):
             chosen = {name: values[number % len(values)] for name, values in extremes.items()}
             try:

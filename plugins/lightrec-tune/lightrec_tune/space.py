@@ -108,11 +108,6 @@ def held(choices: BaseDistribution, value: object) -> object | None:
     return choices.to_external_repr(number) if choices._contains(number) else None
 
 
-def ends(choices: Any) -> tuple[Any, ...]:
-    """Both ends of a range, or all choices."""
-    return choices.choices if hasattr(choices, "choices") else (choices.low, choices.high)
-
-
 def text(value: object) -> str:
     """Write a value as on the command line, lists and mappings as JSON.
 
