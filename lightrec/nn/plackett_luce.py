@@ -20,16 +20,6 @@ def may_be_shown(logits: Tensor) -> Tensor:
     return logits > _floor(logits) / 2
 
 
-def log_probabilities(logits: Tensor) -> Tensor:
-    """Normalise logits ``(..., C)`` over the columns that may be shown.
-
-    :returns: ``(..., C)``, finite: a column that may not be shown has a logarithm so low that its
-        exponential is exactly 0. Where no column may be shown all are alike.
-    """
-    # Minus infinity would make NaN of 0 · log 0 and of the gradient.
-    return logits.clamp_min(_floor(logits)).log_softmax(-1)
-
-
 def at(values: Tensor, columns: Tensor) -> Tensor:
     """Read values ``(..., C)`` at columns ``(..., K)``; at empty places (-1) at the first one."""
     return values.gather(-1, columns.clamp_min(0))

@@ -3,7 +3,7 @@
 import sys
 
 import polars as pl
-from lightrec_rewards.attributes import AttributeReward, to_amounts
+from lightrec_rewards.accepted import AttributeReward, to_amounts
 from torch import Tensor
 
 from lightrec.api import NotApplicable

@@ -82,7 +82,15 @@ def fetch_zip_files(url: str, md5: str, members: Mapping[str, str], to: Path) ->
     :param to: an existing folder.
     :raises FetchError: if the zip file cannot be downloaded, or has another hash.
     """
-    content = _download(url)
+    deadline, content = time.monotonic() + LONGEST, b""
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+            while piece := answer.read(1 << 20):
+                content += piece
+                if time.monotonic() > deadline:
+                    raise FetchError(f"{url} took longer than {LONGEST:.0f} s to download.")
+    except (OSError, ValueError) as error:
+        raise FetchError(f"{url} could not be downloaded: {error}.") from None
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
         raise FetchError(f"{url} is not the known file: its MD5 is not {md5}.")
     for name, file in _members(content, members).items():
@@ -102,20 +110,6 @@ def _pip_download(project: str, version: str, to: Path) -> None:
         errors = [line for line in lines if line.startswith("ERROR") and not line.endswith(":")]
         reason = [*errors, *lines[-1:], "no reason given."][0]
         raise FetchError(f"pip could not download {project} {version}: {reason}")
-
-
-def _download(url: str) -> bytes:
-    deadline = time.monotonic() + LONGEST
-    content = b""
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-            while piece := answer.read(1 << 20):
-                content += piece
-                if time.monotonic() > deadline:
-                    raise FetchError(f"{url} took longer than {LONGEST:.0f} s to download.")
-    except (OSError, ValueError) as error:
-        raise FetchError(f"{url} could not be downloaded: {error}.") from None
-    return content
 
 
 def _members(content: bytes, members: Mapping[str, str]) -> dict[str, bytes]:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, pad
+from torch.nn.functional import embedding, embedding_bag, pad
 
 from lightrec.api import PADDING, Details, RecipeError
 from lightrec.blame import blaming
@@ -167,8 +167,9 @@ class Generator(Part, ABC):
     def _digits(self, codes: Tensor, table: Tensor) -> Tensor:
         """Add up the vectors of digits ``(..., m)``, the first ones or all, ``(..., D)``."""
         shift = self.identifiers.size * torch.arange(codes.shape[-1], device=codes.device)
-        vectors: Tensor = embedding(codes + shift, table.flatten(0, 1)).sum(-2)
-        return vectors
+        rows = (codes + shift).reshape(-1, codes.shape[-1])
+        vectors = embedding_bag(rows, table.flatten(0, 1), mode="sum")
+        return vectors.view(*codes.shape[:-1], self.size)
 
     def scores(
         self, histories: Tensor, users: Tensor | None = None, *, details: Details = None

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 
 from lightrec.ranking.losses import softmax_loss
 from lightrec_generate.generator import Generator
@@ -28,9 +27,7 @@ class ParallelGenerator(Generator):
     def tables(self) -> Tensor:
         """A vector for every item, ``(N + 1, D)``."""
         heads = torch.stack([ask.get_parameter("weight") for ask in self.asks])
-        codes, size = self.identifiers.codes, self.identifiers.size
-        codes = codes + size * torch.arange(self.identifiers.digits, device=codes.device)
-        return embedding_bag(codes, (self.written @ heads).flatten(0, 1), mode="sum")
+        return self._digits(self.identifiers.codes, self.written @ heads)
 
     def law(self, users: Tensor, tables: Tensor) -> Tensor:
         """The law over the items that are known, ``(B, N + 1)``."""

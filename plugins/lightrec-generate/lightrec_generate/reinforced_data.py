@@ -1,6 +1,6 @@
 """The data of the stage `reinforced`: histories of the log, and what slates after them are paid."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from lightrec.api import PADDING, DataError, Key, Reward, RewardContext, UserMod
 from lightrec.blame import blaming
 from lightrec.data.domain import showable
 from lightrec.data.sequences import Batch, Sequences
-from lightrec.data.share import EpochSampler, present_share
+from lightrec.data.share import RowSampler, present_share
 from lightrec.data.store import TRAIN, EventStore, padded
 from lightrec_generate.module import GeneratorData
 from lightrec_generate.rewards import GainReward
@@ -57,31 +57,6 @@ class LoggedEvents(Dataset[Batch]):
             Key.END: ends,
         }
         return {name: torch.from_numpy(table) for name, table in tables.items()}
-
-
-class UsersEvenly(EpochSampler[Rows]):
-    """Draws a user, then one of the user's events, in an order that follows from seed and epoch.
-
-    :param users: ``(E,)`` each event's, ascending.
-    :param batch_size: events in a batch.
-    :param batches: batches of an epoch.
-    :param seed: of the run.
-    """
-
-    def __init__(self, users: Rows, batch_size: int, batches: int, seed: int) -> None:
-        _, self.first, self.counts = np.unique(users, return_index=True, return_counts=True)
-        self.batch_size, self.batches = batch_size, batches
-        super().__init__(seed)
-
-    def __len__(self) -> int:
-        return self.batches
-
-    def __iter__(self) -> Iterator[Rows]:
-        generator = self.generator()
-        for _ in range(self.batches):
-            users = generator.integers(len(self.first), size=self.batch_size)
-            rows = self.first[users] + generator.integers(self.counts[users])
-            yield rows[present_share().rows]
 
 
 class ReinforcedData(GeneratorData):
@@ -162,10 +137,18 @@ class ReinforcedData(GeneratorData):
                 "Lower minimum_value or k_core, or give a longer log.",
                 source=self.data,
             )
-        size = self.windows_in_batch
-        chosen = UsersEvenly(events.targets.users, size, self.batches, self.seed)
+        targets, count = events.targets, self.batches * self.windows_in_batch
+        _, first, counts = np.unique(targets.users, return_index=True, return_counts=True)
+        lengths = targets.ends - events.sequences.offsets[targets.users]
+
+        def drawn(generator: np.random.Generator) -> tuple[Rows, Rows]:
+            users = generator.integers(len(first), size=count)
+            rows = first[users] + generator.integers(counts[users])
+            return rows, lengths[rows]
+
+        sampler = RowSampler(drawn, count, self.windows_in_batch, self.seed)
         # A generator of its own, as in SequenceData.
-        return DataLoader(events, batch_size=None, sampler=chosen, generator=torch.Generator())
+        return DataLoader(events, batch_size=None, sampler=sampler, generator=torch.Generator())
 
     def _evaluation(self, part: int, limit: int | None) -> DataLoader[Batch]:
         events, share = LoggedEvents(self.store, part, self.max_length), present_share()

@@ -82,17 +82,16 @@ class Trie:
         ordered = codes[self.items]
         new = torch.ones(len(items), dtype=torch.bool)
         new[1:] = False
-        nodes, above = [], torch.zeros(len(items), dtype=torch.int64)
+        above, end = torch.zeros(len(items), dtype=torch.int64), torch.tensor([len(items)])
+        self.levels: list[Level] = []
         for m in range(codes.shape[1]):
             new[1:] |= ordered[1:, m] != ordered[:-1, m]
             first = new.nonzero().squeeze(1)
-            nodes.append((above[first], ordered[first, m], first))
+            leaves = torch.cat([first, end])
+            self.levels.append(Level(above[first], ordered[first, m], leaves))
             above = new.cumsum(0) - 1
-        if len(nodes[-1][2]) < len(items):
+        if len(first) < len(items):
             raise ValueError("Two items have the same digits: identifiers must differ.")
-        end, self.levels = torch.tensor([len(items)]), []
-        for parents, digits, first in nodes:
-            self.levels.append(Level(parents, digits, torch.cat([first, end])))
         self.arrangements = [Arrangement(level.parents) for level in self.levels]
         self.place = torch.zeros(len(codes), dtype=torch.int64)
         """``(N + 1,)`` int64: where each item stands in the order of digits; 0 of others."""

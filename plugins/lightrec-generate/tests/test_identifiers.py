@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from lightrec_generate.identifiers import Identifiers, reassigned
-from lightrec_generate.quantise import encode, kmeans
+from lightrec_generate.identifiers import Identifiers, encode, kmeans, reassigned
 from lightrec_generate.trie import Trie
 
 from lightrec.errors import DataError

@@ -1,7 +1,7 @@
 """A reward that weighs what people like with what is good for them."""
 
 import polars as pl
-from lightrec_rewards.attributes import AttributeReward, to_amounts
+from lightrec_rewards.accepted import AttributeReward, to_amounts
 from torch import Tensor
 
 from lightrec_health.domain import SCORE

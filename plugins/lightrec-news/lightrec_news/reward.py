@@ -1,6 +1,6 @@
 """A reward of dwell time that does not pay for length."""
 
-from lightrec_rewards.attributes import LengthReward
+from lightrec_rewards.accepted import LengthReward
 
 from lightrec_news.domain import WORDS_A_SECOND
 

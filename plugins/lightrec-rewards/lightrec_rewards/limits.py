@@ -22,7 +22,7 @@ from torch.nn.functional import pad
 from lightrec.api import PADDING, Key, RecipeError, Reward, RewardContext
 from lightrec.data.attributes import providers_of
 from lightrec.rewards.base import Measured
-from lightrec_rewards.attributes import checked_share
+from lightrec_rewards.accepted import checked_share
 
 RECENT: Final = 20
 """Number of batches, about, over which what was short of late is a mean."""

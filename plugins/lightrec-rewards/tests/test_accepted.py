@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 import torch
-from lightrec_rewards.accepted import ConversionReward, ProbabilityLogReward
-from lightrec_rewards.attributes import LengthReward
+from lightrec_rewards.accepted import ConversionReward, LengthReward, ProbabilityLogReward
 from lightrec_rewards.staying import ReturnReward, StayReward
 from tensordict import TensorDict
 

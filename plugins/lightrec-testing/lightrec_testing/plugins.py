@@ -128,13 +128,12 @@ def plugin_checks(name: str, part: str | None = None) -> list[Check]:
     for sentences in failures.values():
         checks += checks_of(package.name, (imports,), sentences)
     checks += [] if part else checks_of(package.name, (hook_module,), package)
-    for each in parts:
-        if each.slot != RECIPES and each.name not in broken:
-            form = checks_of(each.name, (described,), each)
-            checks += [replace(check, counts=False) for check in form] + _contract(each, package)
-    for each in parts:
+    for each in sorted(parts, key=lambda part: part.slot == RECIPES):
         if each.slot == RECIPES:
             checks += checks_of(f"{each.name}-recipes", (recipes,), each, broken)
+        elif each.name not in broken:
+            form = checks_of(each.name, (described,), each)
+            checks += [replace(check, counts=False) for check in form] + _contract(each, package)
     return checks
 
 

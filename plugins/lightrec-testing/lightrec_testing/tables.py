@@ -204,7 +204,11 @@ class ReaderChecks(FileChecks):
         tables = reader.read(path)
         if not isinstance(tables, Tables):
             raise NotChecked("It gives no Tables.")
-        events, holds = tables.log.events, _holdings(tables)
+        events = tables.log.events
+        holds: dict[str, Any] = {"events": events.height}
+        holds |= {f"{name}s": events[name].n_unique() for name in IDS}
+        holds["kinds"] = sorted(events[Column.FEEDBACK].drop_nulls().unique())
+        holds |= {"first": events[Column.TIME].min(), "last": events[Column.TIME].max()}
         for name, number in getattr(reader, "sample_holds", {}).items():
             if holds.get(name) != number:
                 there = ", ".join(f"{what} {count}" for what, count in holds.items())
@@ -277,15 +281,6 @@ class ReaderChecks(FileChecks):
                         fault = f"it raised {type(error).__name__}: {error!s:.200}"
                 if fault:
                     yield f"Where {file.name} is {what}, {fault}."
-
-
-def _holdings(tables: Tables) -> dict[str, Any]:
-    """What a log holds, as a reader's ``sample_holds`` may state it."""
-    events = tables.log.events
-    holds: dict[str, Any] = {"events": events.height}
-    holds |= {f"{name}s": events[name].n_unique() for name in IDS}
-    holds["kinds"] = sorted(events[Column.FEEDBACK].drop_nulls().unique())
-    return holds | {"first": events[Column.TIME].min(), "last": events[Column.TIME].max()}
 
 
 OWN = "in the package's own tests, give `EvaluatorChecks` one of its domain."

@@ -168,8 +168,8 @@ def tiny_starts(num_items: int = NUM_ITEMS) -> "LogStarts":
     from lightrec.simulators.user_model import LogStarts
 
     counts = torch.tensor([0, 0, 1, 2, 3])
-    generator = torch.Generator().manual_seed(0)
-    items = torch.randperm(num_items, generator=generator)[: counts.sum()] + 1
+    with seeded(0):
+        items = torch.randperm(num_items)[: counts.sum()] + 1
     return LogStarts(counts.cumsum(0), items)
 
 
