@@ -13,7 +13,7 @@ lightrec_components = gives(
         "GeneratorModule": "lightrec_generate.module:GeneratorModule",
         "LanguageGenerator": "lightrec_generate.language:LanguageGenerator",
         "ParallelGenerator": "lightrec_generate.parallel:ParallelGenerator",
-        "ReinforcedData": "lightrec_generate.reinforced_data:ReinforcedData",
+        "ReinforcedData": "lightrec_generate.reinforce:ReinforcedData",
         "ReinforcedModule": "lightrec_generate.reinforce:ReinforcedModule",
         "TreeGenerator": "lightrec_generate.tree:TreeGenerator",
     }

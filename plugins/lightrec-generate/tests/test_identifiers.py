@@ -3,7 +3,7 @@
 import pytest
 import torch
 from lightrec_generate.identifiers import Identifiers, encode, kmeans, reassigned
-from lightrec_generate.trie import Trie
+from lightrec_generate.tree import Trie
 
 from lightrec.errors import DataError
 

@@ -7,8 +7,7 @@ import polars as pl
 import pytest
 import torch
 from lightrec_generate.generator import Generator
-from lightrec_generate.reinforce import divergence, leave_one_out
-from lightrec_generate.reinforced_data import ReinforcedData
+from lightrec_generate.reinforce import ReinforcedData, divergence, leave_one_out
 from lightrec_generate.rewards import DiversityReward, GainReward, NoveltyReward
 from lightrec_testing.tiny import tiny_store
 from tensordict import TensorDict
