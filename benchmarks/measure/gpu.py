@@ -9,7 +9,7 @@ from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 
 import torch
-from lightrec_worlds.interest_evolution import InterestEvolution
+from lightrec_worlds.recsim import InterestEvolution
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 
 import torch
-from lightrec_worlds.interest_evolution import InterestEvolution
-from lightrec_worlds.long_term_satisfaction import (
+from lightrec_worlds.recsim import (
     ACTIONS,
+    InterestEvolution,
     LongTermSatisfaction,
     best_values,
     ranks,

@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 from lightrec_worlds.greed import Greed
-from lightrec_worlds.interest_evolution import InterestEvolution
-from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
 from lightrec_worlds.playing import even_chance, play
+from lightrec_worlds.recsim import InterestEvolution, LongTermSatisfaction
 from lightrec_worlds.retention import Retention
 from tensordict import TensorDictBase
 from torch import Tensor

@@ -17,8 +17,7 @@ from lightrec_rewards.limits import ConstrainedReward, NewItems
 from lightrec_testing.simulators import TinyWorld
 from lightrec_testing.tiny import tiny_starts, tiny_user_model
 from lightrec_worlds.greed import Greed
-from lightrec_worlds.interest_evolution import InterestEvolution
-from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
+from lightrec_worlds.recsim import InterestEvolution, LongTermSatisfaction
 from lightrec_worlds.retention import Retention
 from lightrec_worlds.tower import TowerPolicy
 from lightrec_worlds.world_data import WorldData

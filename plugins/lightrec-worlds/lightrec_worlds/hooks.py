@@ -8,8 +8,8 @@ LIGHTREC_API = 2
 
 lightrec_simulators = gives(
     {
-        "InterestEvolution": "lightrec_worlds.interest_evolution:InterestEvolution",
-        "LongTermSatisfaction": "lightrec_worlds.long_term_satisfaction:LongTermSatisfaction",
+        "InterestEvolution": "lightrec_worlds.recsim:InterestEvolution",
+        "LongTermSatisfaction": "lightrec_worlds.recsim:LongTermSatisfaction",
         "Greed": "lightrec_worlds.greed:Greed",
         "Retention": "lightrec_worlds.retention:Retention",
         "Tastes": "lightrec_worlds.tastes:Tastes",

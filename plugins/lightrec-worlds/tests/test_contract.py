@@ -4,8 +4,7 @@ from functools import partial
 
 import pytest
 from lightrec_testing import parametrize_checks, plugin_checks
-from lightrec_worlds.interest_evolution import InterestEvolution
-from lightrec_worlds.long_term_satisfaction import LongTermSatisfaction
+from lightrec_worlds.recsim import InterestEvolution, LongTermSatisfaction
 from lightrec_worlds.retention import Retention
 from lightrec_worlds.tastes import Tastes
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from lightrec_worlds.interest_evolution import InterestEvolution
+from lightrec_worlds.recsim import InterestEvolution
 
 from lightrec.keys import Key
 

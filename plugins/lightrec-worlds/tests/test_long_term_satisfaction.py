@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from lightrec_worlds.long_term_satisfaction import ACTIONS, LongTermSatisfaction, best_values, ranks
+from lightrec_worlds.recsim import ACTIONS, LongTermSatisfaction, best_values, ranks
 
 from lightrec.keys import Key
 
