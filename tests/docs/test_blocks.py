@@ -31,7 +31,7 @@ RUN_PAGES = [
     if page != FRONT and any(b.language in ("python", "console") for b in blocks(page))
 ]
 EVERY_BLOCK = [block for page in PAGES for block in blocks(page)]
-NOT_RUN = 19
+NOT_RUN = 21
 """How many blocks cannot run here; a new one wants a reason and a change of this number."""
 FILMS = {"Toy Story": "Comedy", "Fargo": "Crime", "Star Wars": "Action", "Clueless": "Comedy"}
 

@@ -8,6 +8,7 @@ LIGHTREC_API = 2
 
 lightrec_components = gives(
     {
+        "DecoderTower": "lightrec_generate.decoder_tower:DecoderTower",
         "GeneratorData": "lightrec_generate.module:GeneratorData",
         "GeneratorShares": "lightrec_generate.in_blend:GeneratorShares",
         "GeneratorModule": "lightrec_generate.module:GeneratorModule",

@@ -1,0 +1,35 @@
+"""A decoder's layers as a user tower."""
+
+from functools import partial
+
+import pytest
+import torch
+from lightrec_generate.decoder_tower import DecoderTower
+from lightrec_generate.language_readers import decoder_of
+from lightrec_testing import TowerChecks
+
+
+@pytest.mark.parametrize("rank", [None, 2])
+def test_it_keeps_the_contract(decoder, rank):
+    for check in TowerChecks(partial(DecoderTower, model=decoder, layers=1, rank=rank)):
+        check()
+
+
+def test_it_reads_as_the_model_reads_the_same_vectors(decoder):
+    tower = DecoderTower(8, decoder, layers=None, dropout=0.0).eval()
+    body, present = decoder_of(decoder)[0].base_model, torch.ones(2, 5, dtype=torch.bool)
+    x = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        read = tower.enter(tower.norm(x))
+        expected = tower.leave(body(inputs_embeds=read).last_hidden_state)
+        torch.testing.assert_close(tower(x, present), expected)
+    random = DecoderTower(8, decoder, layers=None, pretrained=False)
+    pairs = zip(random.body.parameters(), tower.body.parameters(), strict=True)
+    assert not all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_beside_adapters_the_model_stays(decoder):
+    tower = DecoderTower(8, decoder, layers=1, rank=2)
+    learned = {name for name, each in tower.named_parameters() if each.requires_grad}
+    assert all("lora_" in name for name in learned if name.startswith("body."))
+    assert any("lora_" in name for name in learned)
