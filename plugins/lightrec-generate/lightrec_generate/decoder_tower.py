@@ -2,10 +2,10 @@
 
 from torch import Tensor, nn
 
-from lightrec.encoders.hub import peft_for
 from lightrec.encoders.cut import stacks
+from lightrec.encoders.hub import peft_for
 from lightrec.nn.towers import UserTower, visible
-from lightrec_generate.language_readers import SMOLLM, decoder_of
+from lightrec_generate.language import SMOLLM, decoder_of
 
 
 class DecoderTower(UserTower):

