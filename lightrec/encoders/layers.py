@@ -180,17 +180,16 @@ class Layers(Tuned):
         Adapters are merged, and lie in the folder ``adapter`` besides; they are left alone where
         the weights below are quantized.
         """
-        encoder.transformer = self.transformer
-        kept: Literal["changed", "adapter"] = "changed"
-        if self._adapted and encoder.quantization is not None:
-            kept = "adapter"
+        encoder.transformer, exact = self.transformer, encoder.quantization is None
         for adapted in self._adapted:
-            adapted.peft_config["default"].base_model_name_or_path = encoder.model
-            adapted.save_pretrained(folder / "adapter" if kept == "changed" else folder)
-            if kept == "changed":
+            config = adapted.peft_config["default"]
+            config.base_model_name_or_path, config.revision = encoder.model, encoder.revision
+            adapted.save_pretrained(folder / "adapter" if exact else folder)
+            if exact:
                 adapted.merge_and_unload()
         change = self.change.detach().float().cpu()
-        encoder.save(folder, noted, torch.eye(len(change)) + change, kept)
+        dense = torch.eye(len(change)) + change
+        encoder.save(folder, noted, dense, "changed" if exact else "adapter")
 
     @torch.no_grad()
     def _is_whole(self, encoder: TextEncoder, texts: Sequence[str]) -> bool:
@@ -216,8 +215,7 @@ def _adapted(model: Any, upper: nn.Module, settings: Mapping[str, Any]) -> Any:
     from transformers.pytorch_utils import Conv1D  # what GPT-2 has in place of linear layers
 
     peft = peft_for("`tune: lora`")
-    kinds = nn.Linear, Conv1D
-    inside = {id(module) for module in upper.modules() if isinstance(module, kinds)}
+    inside = {id(module) for module in upper.modules() if isinstance(module, nn.Linear | Conv1D)}
     targets = tuple(settings.get("target_modules") or [""])
     linear = {name for name, module in model.named_modules() if id(module) in inside}
     names = [name for name in linear if name.endswith(targets)]

@@ -300,8 +300,9 @@ class TextEncoder(TrainableEncoder):
     @cached_property
     def _base(self) -> Path:
         """The folder with the weights: another one where the model's own holds an adapter."""
-        base = read_json(self.source / ADAPTER).get("base_model_name_or_path")
-        return self.source if base is None else files_of(base)
+        said = read_json(self.source / ADAPTER)
+        base = said.get("base_model_name_or_path")
+        return self.source if base is None else files_of(base, said.get("revision"))
 
     @cached_property
     def _listed(self) -> list[dict[str, str]]:

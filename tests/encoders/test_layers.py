@@ -1,12 +1,14 @@
 """Upper layers, adapters or all of an encoder: what is trained, what stays, and what is left."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModel
 
+from lightrec.encoders import text
 from lightrec.encoders.cut import Cut
 from lightrec.encoders.layers import Layers
 from lightrec.encoders.text import TextEncoder
@@ -132,6 +134,18 @@ def test_adapters_leave_as_peft_has_them_and_come_back(folders, tmp_path):
         again.in_batches(again.pooled, texts), merged.in_batches(merged.pooled, texts)
     )
     assert TextEncoder(str(adapter)).fingerprint != TextEncoder(str(folders[1])).fingerprint
+
+
+def test_an_adapter_names_the_revision_of_its_model(folders, tmp_path, monkeypatch):
+    pytest.importorskip("peft")
+    asked = []
+    found = lambda *named: asked.append(named) or Path(folders[1])  # noqa: E731
+    monkeypatch.setattr(text, "files_of", found)
+    encoder = TextEncoder("some/model", device="cpu", revision="v1.5", cache=False)
+    Layers(encoder, TEXTS[:9], "lora", 1).save(encoder, tmp_path, {})
+    monkeypatch.setattr(text, "files_of", lambda *named: asked.append(named) or Path(named[0]))
+    _ = TextEncoder(str(tmp_path / "adapter"), device="cpu")._base
+    assert asked[-1] == ("some/model", "v1.5")
 
 
 def test_a_target_that_is_not_there_is_told(folders):
