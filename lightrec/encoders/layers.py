@@ -143,7 +143,7 @@ class Layers(Tuned):
             for layer in stack:
                 layer.sharded = True  # type: ignore[assignment]
         self.transformer, encoder.transformer = encoder.transformer.train(), None
-        self._encoder = (encoder,)
+        self._encoder, self._anew = (encoder,), checkpointing
         self.change = nn.Parameter(torch.zeros(encoder.size, encoder.size))
 
     def forward(self, numbers: Tensor) -> Tensor:
@@ -158,8 +158,10 @@ class Layers(Tuned):
     def _vectors(self, rows: Tensor) -> Tensor:
         (encoder,), device = self._encoder, self.change.device
         inputs, mask = (part.to(device) for part in self.texts.batch(rows))
-        # On CPUs the fused attention is the slower one, by a third of a step in bfloat16.
-        with sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext():
+        # On CPUs the fused attention is the slower one, by a third of a step in bfloat16. States
+        # that are computed anew would meet it, since that is done outside of this.
+        plain = device.type == "cpu" and not self._anew
+        with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
             if self.cut is None:
                 tokens = {"input_ids": inputs, "attention_mask": mask}
                 states = self.transformer(tokens)["token_embeddings"]

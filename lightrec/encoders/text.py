@@ -411,9 +411,8 @@ def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:
             f"by {getattr(encoder, 'model', type(encoder).__name__)}. Give both the same, as with "
             "--values.text_encoder, or leave it as it is with --text.model.init_args.tune none."
         )
-    how: dict[str, Any]
     kept = ("batch_size", "cache", "device", "dtype", "attention", "quantization")
-    how = {name: getattr(encoder, name) for name in kept}
+    how: dict[str, Any] = {name: getattr(encoder, name) for name in kept}
     return type(encoder)(str(Path(stage).resolve()), **how)
 
 

@@ -148,6 +148,19 @@ def test_an_adapter_names_the_revision_of_its_model(folders, tmp_path, monkeypat
     assert asked[-1] == ("some/model", "v1.5")
 
 
+@pytest.mark.parametrize("kind", ["Llama", "GPT2"])
+def test_states_computed_anew_give_the_same_slopes(tmp_path, kind):
+    model, slopes = architectures.write_model(kind, tmp_path), []
+    for checkpointing in (False, True):
+        encoder = TextEncoder(str(model), device="cpu", cache=False)
+        part = Layers(encoder, TEXTS[:9], "layers", 1, checkpointing=checkpointing)
+        for module in part.modules():
+            module.p = 0.0  # of dropout, by which the plain attention would be taken
+        part(torch.arange(1, 10)).prod(0).sum().backward()
+        slopes.append([each.grad for each in part.parameters() if each.grad is not None])
+    torch.testing.assert_close(*slopes)
+
+
 def test_a_target_that_is_not_there_is_told(folders):
     encoder = texts_of(folders).encoder
     with pytest.raises(RecipeError, match="linear layers that end in 'q_proj', and BertModel has"):
