@@ -166,7 +166,9 @@ class Layers(Tuned):
                 tokens = {"input_ids": inputs, "attention_mask": mask}
                 states = self.transformer(tokens)["token_embeddings"]
             else:
-                states = self.cut(inputs.to(self.change.dtype), mask)
+                # In the numbers of the weights, unless the trainer has changed all of these.
+                exact = self.change.dtype == torch.float32 and encoder.quantization is None
+                states = self.cut(inputs if exact else inputs.to(self.change.dtype), mask)
         vectors = encoder.finish(encoder.pool(self.texts.features(states, mask)))
         return normalize(vectors + vectors @ self.change.float().T, dim=1)
 

@@ -261,17 +261,15 @@ class TextEncoder(TrainableEncoder):
             bits |= {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": weights["dtype"]}
             weights["quantization_config"] = BitsAndBytesConfig(**bits)
             weights["device_map"] = {"": self.device}
-        how = {"model_kwargs": weights, "local_files_only": True, "trust_remote_code": False}
-        limit = {"processor_kwargs": {"model_max_length": self.card.max_length}}
+        named: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        limit, path = {"model_max_length": self.card.max_length}, str(folder)
         with quiet_loading(), refusing(folder):
             if self._listed and folder == self.source:
-                place = self._listed[0]["path"]
-                whole = Transformer.load(str(folder), subfolder=place, **how, **limit)
+                how = {"model_kwargs": weights, "processor_kwargs": limit} | named
+                whole = Transformer.load(path, subfolder=self._listed[0]["path"], **how)
             else:
-                named = {"local_files_only": True, "trust_remote_code": False}
-                how = {"model_kwargs": weights | named, "config_kwargs": named}
-                limit["processor_kwargs"] |= named
-                whole = Transformer(str(folder), **how, **limit)
+                how = {"model_kwargs": weights | named, "processor_kwargs": limit | named}
+                whole = Transformer(path, config_kwargs=named, **how)
         for module in whole.modules():
             if hasattr(module, "support_avx512bf16_for_cpu"):
                 # Packed as bitsandbytes does it there, 4 bits would not hand slopes down.

@@ -106,9 +106,12 @@ def test_half_precision_learns_nearly_the_same(folders, tmp_path, tune, precisio
     given = {**LAYERS, "tune": tune}
     exact, _ = fitted(folders, tmp_path, epochs=4, given=given)
     rounded, _ = fitted(folders, tmp_path, epochs=4, given=given, precision=precision)
-    losses = [float(each.trainer.callback_metrics["train/loss"]) for each in (exact, rounded)]
-    assert losses[1] == pytest.approx(losses[0], rel=0.03)
-    assert rounded.bank.dtype == torch.float32
+    half = texts_of(folders)
+    half.text_encoder = TextEncoder(str(folders[1]), device="cpu", dtype="bfloat16")
+    held, _ = fitted(folders, tmp_path, half, epochs=4, given=given)
+    found = [float(m.trainer.callback_metrics["train/loss"]) for m in (exact, rounded, held)]
+    assert found[1:] == pytest.approx([found[0]] * 2, rel=0.03)
+    assert rounded.bank.dtype == held.bank.dtype == torch.float32
 
 
 def test_adapters_leave_as_peft_has_them_and_come_back(folders, tmp_path):
