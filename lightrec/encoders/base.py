@@ -420,6 +420,6 @@ class _Vectors:
 
 def to_cache(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors as a whole file or not at all: a full disk costs the next run some work."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, SafetensorError):
         path.parent.mkdir(parents=True, exist_ok=True)
         save_tensors(tensors, path)

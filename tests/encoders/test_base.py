@@ -1,6 +1,7 @@
 """What was encoded is kept on disk, shared by processes, and never encoded twice."""
 
 import os
+import resource
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -50,6 +51,18 @@ def test_each_value_is_encoded_once_whatever_lies_on_disk(values, shard, stop, d
         stop = 1000
         assert torch.equal(base.through_cache("model", 3, values, compute), truth(values))
     assert len(asked) == len({*asked})
+
+
+def test_a_full_disk_costs_no_vectors(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTREC_CACHE", str(tmp_path))
+    _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        found = base.through_cache("model", 3, TEXTS, truth)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert torch.equal(found, truth(TEXTS))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def encode_together(rank, port, cache):
