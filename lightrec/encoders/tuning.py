@@ -261,7 +261,7 @@ class TextModule(StageModule):
         data, part = self.data_of(TextData), self.part
         if self.learns:  # Lightning has brought it to the CPU
             self.to(data.encoder.device)
-        reason = "The recipe says `tune: none`." if part is None else data.without
+        reason = "The recipe says `tune: none`." if self.settings.tune == "none" else data.without
         metrics, said = dict[str, float](), dict[str, object]()
         if part is not None and not reason:
             vectors = {"frozen": data.text_vectors, "tuned": self.vectors().cpu()}

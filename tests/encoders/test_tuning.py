@@ -141,7 +141,8 @@ def test_a_log_that_says_too_little_leaves_texts_as_they_are(
     folders, tmp_path, monkeypatch, capsys, settings, least, reason
 ):
     monkeypatch.setattr(tuning_data, "MIN_TEXTS", least)
-    module, _ = fitted(folders, tmp_path, texts_of(folders, **settings))
+    given = {"tune": "layers"} if "max_events" in settings else {}
+    module, _ = fitted(folders, tmp_path, texts_of(folders, **settings), given=given)
     assert written(module, tmp_path / "text") == {}
     assert reason in json.loads((tmp_path / "text" / TUNED).read_text())["left as it is"]
     assert reason in capsys.readouterr().err
