@@ -33,7 +33,7 @@ from lightrec.encoders.hub import (
     read_json,
     refusing,
 )
-from lightrec.errors import RecipeError
+from lightrec.errors import FetchError, RecipeError
 
 Pooling: TypeAlias = Literal["mean", "cls", "last"]
 STEPS: Final = ("Pooling", "Dense", "LayerNorm", "Dropout", "Normalize")
@@ -162,10 +162,9 @@ class TextEncoder(TrainableEncoder):
     @property
     def about(self) -> dict[str, object]:
         """The model and how it is used."""
-        noted: dict[str, object]
-        noted = {"languages": self.card.languages, "prompt": self.card.prompt}
-        noted |= {"pooling": self._pooling, "max_length": self.card.max_length}
-        return {**super().about, "model": self.model, **noted}
+        read = {"languages": self.card.languages, "prompt": self.card.prompt}
+        made = {"pooling": self._pooling, "max_length": self.card.max_length}
+        return {**super().about, "model": self.model, **read, **made}
 
     def tokenize(self, values: Sequence[str]) -> dict[str, Any]:
         """What the model reads: token numbers and mask, ``(len(values), T)`` int64, and more."""
@@ -274,10 +273,13 @@ class TextEncoder(TrainableEncoder):
             if hasattr(module, "support_avx512bf16_for_cpu"):
                 # Packed as bitsandbytes does it there, 4 bits would not hand slopes down.
                 module.support_avx512bf16_for_cpu = False
-        self._see_to_padding(whole.tokenizer)
+        self._padding(whole.tokenizer)
         return whole
 
-    def _see_to_padding(self, tokenizer: Any) -> None:
+    def _padding(self, tokenizer: Any) -> Any:
+        if len(tokenizer) - len(tokenizer.all_special_tokens) < 4:
+            raise FetchError(f"{self._base} has no tokenizer with words: fetch the model again.")
+        tokenizer.padding_side = "right"  # models that count places count padding on the left
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
         if tokenizer.pad_token is None:
@@ -286,6 +288,7 @@ class TextEncoder(TrainableEncoder):
                 "a text, so that texts cannot be read several at once: name one in its "
                 "tokenizer_config.json."
             )
+        return tokenizer
 
     @cached_property
     def source(self) -> Path:
@@ -384,9 +387,7 @@ class TextEncoder(TrainableEncoder):
         """The model's tokenizer, loaded when it is first needed."""
         from transformers import AutoTokenizer
 
-        tokenizer = loaded(AutoTokenizer, self._base)
-        self._see_to_padding(tokenizer)
-        return tokenizer
+        return self._padding(loaded(AutoTokenizer, self._base))
 
 
 def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:

@@ -140,9 +140,8 @@ class TextModule(StageModule):
         adapter = {"r": settings.rank, "lora_dropout": settings.dropout}
         adapter["lora_alpha"] = settings.alpha or 2 * settings.rank
         adapter["target_modules"] = settings.targets
-        how = {"layers": settings.layers, "adapter": adapter}
-        how["checkpointing"] = settings.gradient_checkpointing
-        self.part = Layers(data.encoder, data.examples.texts, settings.tune, **how)
+        how = data.encoder, data.examples.texts, settings.tune, settings.layers, adapter
+        self.part = Layers(*how, settings.gradient_checkpointing)
         self._learned = [name for name, each in self.named_parameters() if each.requires_grad]
         strategy = self.trainer.strategy
         if isinstance(strategy, ModelParallelStrategy) and present_share().world > 1:

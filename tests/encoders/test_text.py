@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import socket
 from functools import partial
 
@@ -11,6 +12,7 @@ from lightrec.encoders import hub as module
 from lightrec.encoders.hub import MINILM, WHEEL
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import FetchError, RecipeError
+from tests.encoders.architectures import write_model
 
 TEXTS = ["a red lamp", "", "tea", "rope " * 40, "a song of tea and rope", "tea"]
 
@@ -91,6 +93,23 @@ def test_a_killed_run_keeps_whole_shards(encoder, monkeypatch):
         own.encode(TEXTS)
     encoder(batch_size=2).encode(TEXTS)
     assert [text for batch in calls[3:] for text in batch] == calls[2]
+
+
+@pytest.mark.parametrize("kind", ["Bert", "GPT2"])
+def test_padding_changes_no_vector_wherever_a_tokenizer_puts_it(tmp_path, kind):
+    said = write_model(kind, tmp_path) / "tokenizer_config.json"
+    said.write_text(json.dumps(json.loads(said.read_text()) | {"padding_side": "left"}))
+    own = TextEncoder(str(tmp_path), device="cpu", cache=False)
+    alone = torch.cat([own.encode([text]) for text in TEXTS])
+    torch.testing.assert_close(own.encode(TEXTS), alone, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["Bert", "DebertaV2", "T5", "GPT2"])
+def test_a_model_without_its_tokenizer_is_refused(tmp_path, kind):
+    for path in write_model(kind, tmp_path).glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(FetchError, match="no tokenizer with words"):
+        TextEncoder(str(tmp_path), device="cpu").encode(["tea"])
 
 
 def test_a_model_that_cannot_be_had_is_told(monkeypatch):
