@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cosine_similarity, normalize
 
+from lightrec.data.share import of_all
 from lightrec.encoders.cut import CHUNK, Cut, Texts, stacks
 from lightrec.encoders.hub import peft_for
 from lightrec.encoders.text import TextEncoder
@@ -75,8 +76,7 @@ class LinearMap(Tuned):
 
     def save(self, encoder: TextEncoder, folder: Path, noted: Mapping[str, object]) -> None:
         """Write the encoder with the map as its last dense layer."""
-        change = self.change.detach().cpu()
-        encoder.save(folder, noted, torch.eye(len(change)) + change)
+        encoder.save(folder, noted, torch.eye(encoder.size) + self.change.detach().cpu())
 
 
 class Layers(Tuned):
@@ -149,24 +149,25 @@ class Layers(Tuned):
     def forward(self, numbers: Tensor) -> Tensor:
         """The vectors of texts, a batch of like lengths at a time where there are many."""
         rows = numbers.cpu() - 1
-        if len(rows) <= 2 * CHUNK:
+        # In as many pieces in all processes, since these gather a layer's weights for each.
+        most = int(of_all(torch.tensor([len(rows)], device=numbers.device)).max())
+        if most <= 2 * CHUNK:
             return self._vectors(rows)
         order = self.texts.lengths[rows].argsort(stable=True)
-        vectors = torch.cat([self._vectors(some) for some in rows[order].split(CHUNK)])
+        pieces = rows[order].tensor_split(-(-most // CHUNK))
+        vectors = torch.cat([self._vectors(some) for some in pieces])
         return torch.empty_like(vectors).index_copy(0, order.to(vectors.device), vectors)
 
     def _vectors(self, rows: Tensor) -> Tensor:
         (encoder,), device = self._encoder, self.change.device
         inputs, mask = (part.to(device) for part in self.texts.batch(rows))
-        # On CPUs the fused attention is the slower one, by a third of a step in bfloat16. States
-        # that are computed anew would meet it, since that is done outside of this.
+        # On CPUs fused attention is slower by a third, and is what states computed anew would meet.
         plain = device.type == "cpu" and not self._anew
         with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
             if self.cut is None:
                 tokens = {"input_ids": inputs, "attention_mask": mask}
                 states = self.transformer(tokens)["token_embeddings"]
             else:
-                # In the numbers of the weights, unless the trainer has changed all of these.
                 exact = self.change.dtype == torch.float32 and encoder.quantization is None
                 states = self.cut(inputs if exact else inputs.to(self.change.dtype), mask)
         vectors = encoder.finish(encoder.pool(self.texts.features(states, mask)))
@@ -191,8 +192,7 @@ class Layers(Tuned):
             adapted.save_pretrained(folder / "adapter" if exact else folder)
             if exact:
                 adapted.merge_and_unload()
-        change = self.change.detach().float().cpu()
-        dense = torch.eye(len(change)) + change
+        dense = torch.eye(encoder.size) + self.change.detach().float().cpu()
         encoder.save(folder, noted, dense, "changed" if exact else "adapter")
 
     @torch.no_grad()

@@ -13,6 +13,7 @@ from lightning.pytorch.strategies import FSDPStrategy
 from torch import distributed
 from torch.distributed.fsdp import FullyShardedDataParallel
 
+from lightrec.encoders import layers
 from lightrec.stages.strategies import FSDP2, LAYERS, STRATEGIES
 from tests.encoders.topics import fitted, patched
 from tests.processes import apart, free_port
@@ -64,7 +65,7 @@ class Steps(Callback):
         self.note(trainer)
 
 
-def steps(rank, world, port, folders, folder, kind, tune):
+def steps(rank, world, port, folders, folder, kind, tune, chunk=64):
     """Train for some steps, as one process of several; gives losses and weights."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
     os.environ |= {"NODE_RANK": "0", "WORLD_SIZE": str(world)}
@@ -72,6 +73,7 @@ def steps(rank, world, port, folders, folder, kind, tune):
     noted = Steps()
     with pytest.MonkeyPatch.context() as patch:
         patched(patch, folder)
+        patch.setattr(layers, "CHUNK", chunk)
         how |= {"devices": world, "use_distributed_sampler": False, "max_steps": STEPS}
         how |= {"enable_checkpointing": False, "callbacks": [noted]}
         fitted(folders, folder, epochs=100, given=GIVEN | {"tune": tune}, **how)
@@ -97,9 +99,9 @@ def steady(folders, tmp_path_factory):
     ],
 )
 def test_several_processes_learn_what_one_does(steady, tmp_path, kind, tune):
-    port = free_port()
+    port, chunk = free_port(), 8 if kind == "fsdp2" else 64  # of 25 texts and of 24
     (losses, (before, after)), _ = apart(
-        steps, *((rank, 2, port, steady, tmp_path, kind, tune) for rank in range(2))
+        steps, *((rank, 2, port, steady, tmp_path, kind, tune, chunk) for rank in range(2))
     )
     ((alone, (_, learned)),) = apart(steps, (0, 1, port, steady, tmp_path, kind, tune))
     assert len(losses) == STEPS
