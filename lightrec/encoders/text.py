@@ -323,6 +323,7 @@ class TextEncoder(TrainableEncoder):
         how += f", lower={card.lower}, languages=(), dense=(), unknown=()"
         numbers = (self.dtype, self.quantization, self.layers)
         how = f"3 Card({how})" + (f" {numbers}" if numbers != ("float32", None, 1) else "")
+        how += "" if self.head[0].include_prompt else " without the prompt"
         if self._base != self.source:
             how += fingerprint_of(self._base, "")
         return fingerprint_of(self.source, how)
@@ -411,8 +412,7 @@ def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:
             "--values.text_encoder, or leave it as it is with --text.model.init_args.tune none."
         )
     kept = ("batch_size", "cache", "device", "dtype", "attention", "quantization")
-    how: dict[str, Any] = {name: getattr(encoder, name) for name in kept}
-    return type(encoder)(str(Path(stage).resolve()), **how)
+    return type(encoder)(str(Path(stage).resolve()), **{n: getattr(encoder, n) for n in kept})
 
 
 _VECTOR: Final = "sentence_embedding"

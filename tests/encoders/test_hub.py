@@ -124,6 +124,10 @@ def test_a_prompt_may_be_left_out_of_the_mean(make):
         states = own.load_weights()(own.tokenize(["tea"])["input_ids"]).last_hidden_state
     mean = states[0, 4:].mean(0)  # after [CLS], red, lamp and what is no word
     assert torch.allclose(own.encode(["tea"])[0], mean / mean.norm(), atol=1e-5)
+    left_out = TextEncoder(str(folder), device="cpu").fingerprint
+    said = {"word_embedding_dimension": 12, "pooling_mode_mean_tokens": True}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(said))
+    assert TextEncoder(str(folder), device="cpu").fingerprint != left_out
     part = Layers(own, ["tea", "a red lamp"], "layers", 1).eval()
     assert torch.allclose(part(torch.tensor([1]))[0], mean / mean.norm(), atol=1e-5)
 
