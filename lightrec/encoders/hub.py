@@ -122,7 +122,8 @@ def model_folder(model: str, revision: str | None = None) -> Path | None:
     from huggingface_hub import snapshot_download
 
     with contextlib.suppress(Exception):
-        return Path(snapshot_download(model, revision=revision, local_files_only=True))
+        found = Path(snapshot_download(model, revision=revision, local_files_only=True))
+        return found if [*found.rglob("*.safetensors"), *found.rglob("*.bin")] else None
     return None
 
 

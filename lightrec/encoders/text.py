@@ -256,10 +256,9 @@ class TextEncoder(TrainableEncoder):
                     f"`quantization: {self.quantization}` needs bitsandbytes: `pip install "
                     "lightrec[lora]` brings it."
                 )
-            bits: dict[str, Any] = {f"load_in_{self.quantization}bit": True}
-            bits |= {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": weights["dtype"]}
-            weights["quantization_config"] = BitsAndBytesConfig(**bits)
-            weights["device_map"] = {"": self.device}
+            bits = {f"load_in_{self.quantization}bit": True, "bnb_4bit_quant_type": "nf4"}
+            config = BitsAndBytesConfig(**bits, bnb_4bit_compute_dtype=weights["dtype"])
+            weights |= {"quantization_config": config, "device_map": {"": self.device}}
         named: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         limit, path = {"model_max_length": self.card.max_length}, str(folder)
         with quiet_loading(), refusing(folder):

@@ -121,6 +121,19 @@ def test_a_model_that_cannot_be_had_is_told(monkeypatch):
         TextEncoder().encode(["tea"])
 
 
+def test_a_download_that_was_broken_off_goes_on(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text("{}")
+
+    def fetched(*_, local_files_only=False, **__):
+        if not local_files_only:
+            (tmp_path / "model.safetensors").touch()
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
+    assert module.model_folder("some/model") is None
+    assert module.files_of("some/model") == module.model_folder("some/model") == tmp_path
+
+
 def _unreachable(*_, **__):
     raise OSError("no network")
 
