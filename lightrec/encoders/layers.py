@@ -121,6 +121,11 @@ class Layers(Tuned):
                 f"The weights of {encoder.model} have {encoder.quantization} bits each, and only "
                 "adapters beside such can be trained: set `tune: lora`, or `tune: map`."
             )
+        if encoder.quantization is not None and encoder.is_adapter:
+            raise RecipeError(
+                f"{encoder.model} is an adapter, and beside weights of few bits no second one can "
+                "be kept. Tune the model that it is for, or leave quantization out."
+            )
         model.requires_grad_(False)
         entire = tune == "full" or (layers is None and not stacks(model))
         self.cut: Cut | None = None if entire else Cut(model, layers)
@@ -138,7 +143,13 @@ class Layers(Tuned):
             if getattr(model, "pooler", None) is not None:
                 model.pooler.requires_grad_(False)
         if checkpointing:
-            model.gradient_checkpointing_enable()
+            try:
+                model.gradient_checkpointing_enable()
+            except ValueError as error:
+                raise RecipeError(
+                    f"{type(model).__name__} cannot compute states anew: leave "
+                    "gradient_checkpointing out."
+                ) from error
         for _, _, stack in stacks(model):
             for layer in stack:
                 layer.sharded = True  # type: ignore[assignment]
@@ -189,7 +200,8 @@ class Layers(Tuned):
         for adapted in self._adapted:
             config = adapted.peft_config["default"]
             config.base_model_name_or_path, config.revision = encoder.model, encoder.revision
-            adapted.save_pretrained(folder / "adapter" if exact else folder)
+            if not encoder.is_adapter:  # else it is for a model that lies in no folder
+                adapted.save_pretrained(folder / "adapter" if exact else folder)
             if exact:
                 adapted.merge_and_unload()
         dense = torch.eye(encoder.size) + self.change.detach().float().cpu()

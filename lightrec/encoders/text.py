@@ -38,6 +38,8 @@ from lightrec.errors import FetchError, RecipeError
 Pooling: TypeAlias = Literal["mean", "cls", "last"]
 STEPS: Final = ("Pooling", "Dense", "LayerNorm", "Dropout", "Normalize")
 """Modules of sentence-transformers that may stand over a transformer."""
+COUNTING_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "data2vec-text")
+"""Kinds of models whose first places are those up to the padding's number."""
 LONGEST = 512
 """Tokens of a text that are read where nobody says more: attention's cost is their square."""
 # Where it is installed, it warns of a kernel when it is imported, and of numbers at every product.
@@ -96,6 +98,11 @@ class TextEncoder(TrainableEncoder):
         layers: int = 1,
     ) -> None:
         super().__init__(batch_size)
+        if min(batch_size, layers, LONGEST if max_length is None else max_length) < 1:
+            raise RecipeError(
+                f"batch_size is {batch_size}, layers {layers} and max_length {max_length}: a "
+                "TextEncoder takes numbers from 1 for each."
+            )
         self.model, self.max_length, self.cache = model, max_length, cache
         self.pooling, self.prompt = pooling, prompt
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -126,7 +133,6 @@ class TextEncoder(TrainableEncoder):
         :raises RecipeError: where the model's files name a step that lightrec does not take.
         """
         from sentence_transformers.sentence_transformer import modules
-        from transformers import AutoConfig
 
         listed = self._listed
         kinds = [entry["type"].rpartition(".")[2] for entry in listed]
@@ -143,9 +149,8 @@ class TextEncoder(TrainableEncoder):
                 load = getattr(modules, kind).load
                 steps.append(load(folder, subfolder=entry["path"], local_files_only=True))
         if self.pooling is not None or not steps:
-            config = loaded(AutoConfig, self._base)
             mode = {"last": "lasttoken"}.get(str(self.pooling), self.pooling or "mean")
-            steps[:1] = [modules.Pooling(config.get_text_config().hidden_size, mode)]
+            steps[:1] = [modules.Pooling(self._config.hidden_size, mode)]
         return nn.Sequential(*steps).eval().requires_grad_(False)
 
     @cached_property
@@ -156,7 +161,12 @@ class TextEncoder(TrainableEncoder):
             card = replace(card, prompt=self.prompt, query=self.prompt)
         longest = read_json(self._base / "tokenizer_config.json").get("model_max_length")
         longest = self.tokenizer.model_max_length if longest is None else longest
+        config = self._config
+        places = getattr(config, "max_position_embeddings", None) or 0
+        if config.model_type in COUNTING_FROM_PADDING:
+            places -= config.pad_token_id + 1
         limits = [card.max_length, longest, self.max_length or LONGEST]
+        limits += [places] if places > 0 else []
         return replace(card, max_length=int(min(filter(None, limits))))
 
     @property
@@ -169,6 +179,8 @@ class TextEncoder(TrainableEncoder):
     def tokenize(self, values: Sequence[str]) -> dict[str, Any]:
         """What the model reads: token numbers and mask, ``(len(values), T)`` int64, and more."""
         self.load_weights()
+        # Half of a surrogate pair, as JSON may hold it, is no text that tokenizers take.
+        values = [text.encode("utf-8", "replace").decode() for text in values]
         read, tokenizer = self.transformer.preprocess, self.transformer.tokenizer
         tokens: dict[str, Any] = read([*values], prompt=self.card.prompt)
         mask = tokens.get("attention_mask", torch.ones(1, 1))
@@ -205,6 +217,10 @@ class TextEncoder(TrainableEncoder):
             return self.pool(self.transformer(tokens))
         read = {name: tokens[name] for name in ("input_ids", "attention_mask")}
         states = self.transformer.model(**read, output_hidden_states=True).hidden_states
+        if len(states) < self.layers:
+            raise RecipeError(
+                f"layers is {self.layers}, and {self.model} has states of {len(states)}."
+            )
         kinds = [self.pool({**tokens, "token_embeddings": x}) for x in states[-self.layers :]]
         return torch.cat([nn.functional.normalize(kind.float(), dim=1) for kind in kinds], 1)
 
@@ -238,6 +254,12 @@ class TextEncoder(TrainableEncoder):
                 whole.model.pooler.requires_grad_(False)
             if self.quantization is None:  # else its weights are where they are to be
                 whole = whole.to(self.device)
+            prompt, limit = whole.tokenizer(self.card.prompt)["input_ids"], self.card.max_length
+            if len(prompt) >= (limit or LONGEST):
+                raise RecipeError(
+                    f"The prompt of {self.model} takes {len(prompt)} of the {limit} tokens that "
+                    "are read of a text: raise max_length."
+                )
             self.transformer = whole.train(self.training)
         model: nn.Module = self.transformer.model
         return model
@@ -304,6 +326,17 @@ class TextEncoder(TrainableEncoder):
         base = said.get("base_model_name_or_path")
         return self.source if base is None else files_of(base, said.get("revision"))
 
+    @property
+    def is_adapter(self) -> bool:
+        """Whether the model's folder holds an adapter of PEFT, beside the weights of another."""
+        return self._base != self.source
+
+    @cached_property
+    def _config(self) -> Any:
+        from transformers import AutoConfig
+
+        return loaded(AutoConfig, self._base).get_text_config()
+
     @cached_property
     def _listed(self) -> list[dict[str, str]]:
         return list(read_json(self.source / "modules.json", []))
@@ -323,7 +356,7 @@ class TextEncoder(TrainableEncoder):
         numbers = (self.dtype, self.quantization, self.layers)
         how = f"3 Card({how})" + (f" {numbers}" if numbers != ("float32", None, 1) else "")
         how += "" if self.head[0].include_prompt else " without the prompt"
-        if self._base != self.source:
+        if self.is_adapter:
             how += fingerprint_of(self._base, "")
         return fingerprint_of(self.source, how)
 

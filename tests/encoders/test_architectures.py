@@ -22,6 +22,7 @@ def test_a_model_is_read_as_sentence_transformers_reads_it(kind, tmp_path):
     vectors = own.encode(TEXTS)
     alone = torch.cat([own.encode([text]) for text in TEXTS])
     assert torch.cosine_similarity(vectors, alone).min() > NEAR
+    assert own.encode(["tea \ud800" * 1000]).isfinite().all()  # longer than any has places for
     library = SentenceTransformer(str(tmp_path), device="cpu")
     if library.tokenizer.pad_token is None:
         library.tokenizer.pad_token = "</s>"

@@ -112,6 +112,19 @@ def test_a_model_without_its_tokenizer_is_refused(tmp_path, kind):
         TextEncoder(str(tmp_path), device="cpu").encode(["tea"])
 
 
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"layers": 0}, "from 1 for each"),
+        ({"layers": 50}, "layers is 50, and .* has states of 5"),
+        ({"prompt": "tea " * 20, "max_length": 16}, "raise max_length"),
+    ],
+)
+def test_a_model_that_cannot_be_read_so_is_refused(tmp_path, settings, match):
+    with pytest.raises(RecipeError, match=match):
+        TextEncoder(str(write_model("Bert", tmp_path)), device="cpu", **settings).encode(["tea"])
+
+
 def test_a_model_that_cannot_be_had_is_told(monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", _unreachable)
     with pytest.raises(FetchError, match=r"'some/model'.*text_encoder: null"):

@@ -58,6 +58,11 @@ def encode(
 
     installed = plugins.installed()
     run = Run(items) if (items / "data").is_dir() else None
+    if encoder is None and run and not run.has("ranker"):
+        raise RecipeError(
+            f"{items} has no ranker yet whose vectors could be written. Finish the run, or name an "
+            "encoder with --encoder."
+        )
     if run is None:
         rows = read_table(items, "item", columns).rows
         catalog = with_texts(installed.get("domains", domain).made(), rows)
@@ -65,7 +70,7 @@ def encode(
         raise RecipeError("--columns goes with an item table, and a run has read its own.")
     else:
         catalog = run.data.catalog
-    if encoder is None and run and run.has("ranker") and run.ranker.items.uses_text:
+    if encoder is None and run and run.ranker.items.uses_text:
         vectors = run.ranker.items.vectors[1:].cpu()
     else:
         vectors = item_vectors(_named(encoder or "TextEncoder"), catalog)[1:]

@@ -44,3 +44,9 @@ def test_vectors_are_those_of_the_domains_words(items, tmp_path, capsys):
 def test_what_cannot_be_encoded_is_said(items, more, sentence, capsys):
     assert main(["encode", str(items), *more]) == 2
     assert sentence in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_run_without_a_ranker_has_no_vectors_yet(tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    assert main(["encode", str(tmp_path), "--out", str(tmp_path / "v.parquet")]) == 2
+    assert "has no ranker yet" in capsys.readouterr().err
