@@ -17,6 +17,7 @@ from lightrec.data.share import of_all
 from lightrec.encoders.cut import CHUNK, Cut, Texts, stacks
 from lightrec.encoders.hub import peft_for
 from lightrec.encoders.text import TextEncoder
+from lightrec.encoders.tuned import write_model
 from lightrec.errors import RecipeError
 
 Tuning = Literal["layers", "lora", "full"]
@@ -76,7 +77,7 @@ class LinearMap(Tuned):
 
     def save(self, encoder: TextEncoder, folder: Path, noted: Mapping[str, object]) -> None:
         """Write the encoder with the map as its last dense layer."""
-        encoder.save(folder, noted, torch.eye(encoder.size) + self.change.detach().cpu())
+        write_model(encoder, folder, noted, torch.eye(encoder.size) + self.change.detach().cpu())
 
 
 class Layers(Tuned):
@@ -205,7 +206,7 @@ class Layers(Tuned):
             if exact:
                 adapted.merge_and_unload()
         dense = torch.eye(encoder.size) + self.change.detach().float().cpu()
-        encoder.save(folder, noted, dense, "changed" if exact else "adapter")
+        write_model(encoder, folder, noted, dense, "changed" if exact else "adapter")
 
     @torch.no_grad()
     def _is_whole(self, encoder: TextEncoder, texts: Sequence[str]) -> bool:

@@ -2,10 +2,8 @@
 
 import copy
 import importlib.util
-import json
 import logging
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,15 +12,11 @@ from typing import Any, Final, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from lightrec.encoders.base import Encoder, TrainableEncoder, through_cache
+from lightrec.encoders.base import TrainableEncoder, through_cache
 from lightrec.encoders.hub import (
     ADAPTER,
-    FILES,
     MINILM,
     MULTILINGUAL,
-    NOTES,
-    OWN,
-    TUNED,
     Card,
     adapted,
     files_of,
@@ -42,6 +36,7 @@ COUNTING_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "data2v
 """Kinds of models whose first places are those up to the padding's number."""
 LONGEST = 512
 """Tokens of a text that are read where nobody says more: attention's cost is their square."""
+_VECTOR: Final = "sentence_embedding"
 # Where it is installed, it warns of a kernel when it is imported, and of numbers at every product.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
@@ -360,56 +355,6 @@ class TextEncoder(TrainableEncoder):
             how += fingerprint_of(self._base, "")
         return fingerprint_of(self.source, how)
 
-    def save(
-        self,
-        folder: Path,
-        noted: Mapping[str, object],
-        dense: Tensor | None = None,
-        kept: Literal["same", "changed", "adapter"] = "same",
-    ) -> None:
-        """Write the model as Hugging Face and sentence-transformers read it.
-
-        :param folder: an existing one.
-        :param noted: how it was made.
-        :param dense: (size, size) float32, a linear map that is laid over what the model gives.
-        :param kept: whether its weights are those of its files, or have ``changed``, or are those
-            and an ``adapter``, which lies in the folder already.
-        """
-        from sentence_transformers.sentence_transformer.modules import Dense, Normalize
-
-        self.load_weights()
-        if kept == "changed":
-            with quiet_loading():
-                self.transformer.save(str(folder))
-        copied = (*FILES, ".md") if kept == "same" else (".md",)
-        for path in self.source.iterdir():
-            if path.suffix in copied and path.is_file() and path.name not in NOTES:
-                shutil.copyfile(path, folder / path.name)
-        if kept == "adapter":
-            self.transformer.processor.save_pretrained(folder)
-        self.transformer.save_config(str(folder))
-        read = {"max_seq_length": self.card.max_length, "do_lower_case": self.card.lower}
-        steps: list[Any] = [step for step in self.head if type(step) is not Normalize]
-        if dense is not None:
-            shape = {"in_features": dense.shape[1], "out_features": dense.shape[0], "bias": False}
-            weight = dense.float().cpu()
-            steps.append(Dense(**shape, activation_function=nn.Identity(), init_weight=weight))
-        layers = [("Transformer", "")]
-        for number, step in enumerate([*steps, Normalize()], start=1):
-            layers.append((type(step).__name__, f"{number}_{type(step).__name__}"))
-            (folder / layers[-1][1]).mkdir()
-            step.cpu().save(str(folder / layers[-1][1]))
-        named = {"query": self.card.query, "document": self.card.prompt}
-        prompts = {"prompts": named, "default_prompt_name": "document"}
-        modules = [
-            {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
-            for n, (kind, path) in enumerate(layers)
-        ]
-        own = (modules, read_json(folder / OWN[1]) | read, prompts)
-        written = dict(zip(OWN, own, strict=True)) | {TUNED: {"from": self.model, **noted}}
-        for name, said in written.items():
-            (folder / name).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-
     @property
     def _pooling(self) -> str:
         mode = self.head[0].pooling_mode
@@ -421,30 +366,3 @@ class TextEncoder(TrainableEncoder):
         from transformers import AutoTokenizer
 
         return self._padding(loaded(AutoTokenizer, self._base))
-
-
-def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:
-    """The encoder that the stage `text` has made of one; the encoder itself where it made nothing.
-
-    :param stage: the stage's folder; None where there is no such stage.
-    :raises RecipeError: where it has tuned another encoder.
-    """
-    if encoder is None or stage is None:
-        return encoder
-    if not (said := read_json(Path(stage) / TUNED)):
-        raise RecipeError(
-            f"{stage} has no {TUNED}, and so is no folder that the stage text has left."
-        )
-    if "from" not in said:
-        return encoder
-    if not isinstance(encoder, TextEncoder) or said["from"] != encoder.model:
-        raise RecipeError(
-            f"The stage text has tuned the text encoder {said['from']}, and the ranker is to read "
-            f"by {getattr(encoder, 'model', type(encoder).__name__)}. Give both the same, as with "
-            "--values.text_encoder, or leave it as it is with --text.model.init_args.tune none."
-        )
-    kept = ("batch_size", "cache", "device", "dtype", "attention", "quantization")
-    return type(encoder)(str(Path(stage).resolve()), **{n: getattr(encoder, n) for n in kept})
-
-
-_VECTOR: Final = "sentence_embedding"

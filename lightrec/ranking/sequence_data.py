@@ -16,7 +16,7 @@ from lightrec.data.share import RowSampler, present_share
 from lightrec.data.store import TEST, TRAIN, VALIDATION, EventStore
 from lightrec.encoders.base import Encoder
 from lightrec.encoders.hub import TUNED, read_json
-from lightrec.encoders.text import tuned
+from lightrec.encoders.tuned import tuned
 from lightrec.encoders.tuning_data import TextLogData
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Key

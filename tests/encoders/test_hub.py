@@ -10,6 +10,7 @@ from lightrec.encoders import hub as module
 from lightrec.encoders.hub import MULTILINGUAL, Card, advice, read_card
 from lightrec.encoders.layers import Layers
 from lightrec.encoders.text import TextEncoder
+from lightrec.encoders.tuned import write_model
 from lightrec.errors import RecipeError
 
 TEXTS = ["a red lamp", "tea", "a song of tea and rope of red tea", ""]
@@ -86,7 +87,7 @@ def test_pooling_prompt_and_length_are_the_models_own(make, pool, how, side):
         "max_length": 9,
     }
     (saved := folder / "saved").mkdir()
-    own.save(saved, {})
+    write_model(own, saved, {})
     again = TextEncoder(str(saved), device="cpu", cache=False)
     assert again.about == {**own.about, "model": str(saved)}
     torch.testing.assert_close(again.encode(TEXTS), own.encode(TEXTS))

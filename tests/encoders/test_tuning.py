@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from lightrec.encoders import text, tuning, tuning_data, worth
+from lightrec.encoders import tuning, tuning_data, worth
 from lightrec.encoders.hub import TUNED
 from lightrec.encoders.text import TextEncoder
+from lightrec.encoders.tuned import tuned, write_model
 from lightrec.encoders.tuning import TextModule
 from lightrec.encoders.tuning_data import Nearby
 from lightrec.encoders.words import WordEncoder
@@ -98,7 +99,7 @@ def test_a_map_finds_items_it_never_saw_and_leaves_a_model_for_any_stage(
     with pytest.raises(RecipeError, match="and the ranker is to read by WordEncoder"):
         SequenceData(str(folders[0]), WordEncoder(), text=str(folder))
     with pytest.raises(RecipeError, match=r"has no tuned\.json"):
-        text.tuned(WordEncoder(), str(tmp_path))
+        tuned(WordEncoder(), str(tmp_path))
     assert ranker.about_texts["tuned"] == "map"
     expected = module.vectors()[data.examples.numbers]
     torch.testing.assert_close(ranker.vectors, expected, atol=1e-5, rtol=0)
@@ -153,7 +154,7 @@ def test_a_log_that_says_too_little_leaves_texts_as_they_are(
 @pytest.mark.parametrize("name", ["model.safetensors", "2_Dense/model.safetensors"])
 def test_a_damaged_folder_is_refused_in_a_sentence(folders, tmp_path, name):
     (folder := tmp_path / "text").mkdir()
-    TextEncoder(str(folders[1])).save(folder, {}, torch.eye(12))
+    write_model(TextEncoder(str(folders[1])), folder, {}, torch.eye(12))
     (folder / name).write_bytes((folder / name).read_bytes()[:100])
     with pytest.raises(FetchError, match="so that its folder is damaged or not whole"):
         TextEncoder(str(folder), device="cpu").encode(["tea"])
