@@ -112,7 +112,7 @@ def test_a_map_finds_items_it_never_saw_and_leaves_a_model_for_any_stage(
     torch.testing.assert_close(theirs, torch.cat([known, new]), atol=1e-5, rtol=0)
     # A second map is laid over the first.
     (more := tmp_path / "more").mkdir()
-    again.save(more, {}, torch.eye(12) * 2)
+    write_model(again, more, {}, torch.eye(12) * 2)
     torch.testing.assert_close(TextEncoder(str(more), device="cpu").encode(["lamp"]), new[1:])
 
 
