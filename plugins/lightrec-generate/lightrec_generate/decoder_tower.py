@@ -33,7 +33,7 @@ class DecoderTower(UserTower):
         self,
         size: int,
         model: str = SMOLLM,
-        layers: int | None = 4,
+        layers: int | None = 2,
         rank: int | None = None,
         dropout: float = 0.2,
         pretrained: bool = True,

@@ -1,18 +1,8 @@
 """A decoder's layers as a user tower."""
 
-from functools import partial
-
-import pytest
 import torch
 from lightrec_generate.decoder_tower import DecoderTower
 from lightrec_generate.language import decoder_of
-from lightrec_testing import TowerChecks
-
-
-@pytest.mark.parametrize("rank", [None, 2])
-def test_it_keeps_the_contract(decoder, rank):
-    for check in TowerChecks(partial(DecoderTower, model=decoder, layers=1, rank=rank)):
-        check()
 
 
 def test_it_reads_as_the_model_reads_the_same_vectors(decoder):

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from lightrec_generate.decoder_tower import DecoderTower
 from lightrec_generate.identifiers import Identifiers
 from lightrec_generate.parallel import ParallelGenerator
 from lightrec_generate.policy import GeneratorPolicy
@@ -26,6 +27,12 @@ def random_policy(kind):
     made = kind(Identifiers(ITEMS, 6, 6, 3, 8).fit(words, chosen), size=8)
     made.start(torch.arange(ITEMS + 1))
     return GeneratorPolicy(made)
+
+
+@pytest.fixture(autouse=True)
+def tiny_decoder(monkeypatch, decoder):
+    # Of a language model's kind a tiny one says as much as the usual one, which takes minutes.
+    monkeypatch.setattr(DecoderTower.__init__, "__defaults__", (decoder, 1, 2, 0.2, True))
 
 
 @parametrize_checks(
