@@ -56,6 +56,12 @@ class RecipeParser(LightningArgumentParser):
             action.default = SUPPRESS
         return added
 
+    def parse_args(self, args: Sequence[str] | None = None, **how: Any) -> Any:
+        """Parse a line, with null for the None that jsonargparse makes of a nested null."""
+        if args is not None:
+            args = [f"{arg[:-4]}null" if arg.endswith("=None") else arg for arg in args]
+        return super().parse_args(args, **how)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what was wrong.
 

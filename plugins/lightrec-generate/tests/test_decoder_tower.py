@@ -1,8 +1,11 @@
 """A decoder's layers as a user tower."""
 
+import pytest
 import torch
 from lightrec_generate.decoder_tower import DecoderTower
 from lightrec_generate.language import decoder_of
+
+from lightrec.__main__ import main
 
 
 def test_it_reads_as_the_model_reads_the_same_vectors(decoder):
@@ -23,3 +26,11 @@ def test_beside_adapters_the_model_stays(decoder):
     learned = {name for name, each in tower.named_parameters() if each.requires_grad}
     assert all("lora_" in name for name in learned if name.startswith("body."))
     assert any("lora_" in name for name in learned)
+
+
+def test_a_command_line_takes_all_layers_by_null(capsys):
+    tower = "--model.init_args.tower"
+    words = [tower, "DecoderTower", f"{tower}.init_args.layers", "null", "--print_config"]
+    with pytest.raises(SystemExit, match="0"):
+        main(["fit", "-c", "generic/ranker", *words])
+    assert "layers: null" in capsys.readouterr().out
