@@ -13,7 +13,7 @@ from lightrec.run import OPENED
 
 NO_SPACE = re.compile(r"os error 28|No space left|PytorchStreamWriter failed|errno 28")
 """Words of libraries' own errors about a full disk."""
-NO_MEMORY = re.compile(r"can't allocate memory|out of memory", re.IGNORECASE)
+NO_MEMORY = re.compile(r"MemoryError|can't allocate memory|out of memory", re.IGNORECASE)
 
 
 def in_a_sentence(error: BaseException) -> str | None:
@@ -35,10 +35,12 @@ def in_a_sentence(error: BaseException) -> str | None:
             return f"The system refuses this{_where(error)}: {words}."
         case RecursionError():
             return "What was given is nested too deeply: write it with fewer levels."
-        case MemoryError():
-            return _too_little(error)
-        case RuntimeError() if NO_MEMORY.search(str(error)):
-            return _too_little(error)
+        case MemoryError() | RuntimeError() if NO_MEMORY.search(repr(error)):
+            first = next(iter(str(error).splitlines()), "no more")
+            return (
+                f"The memory does not suffice ({first}). "
+                "Ask for less at once, such as a smaller batch or a shorter list."
+            )
     return None
 
 
@@ -53,10 +55,3 @@ def _missing(error: FileNotFoundError) -> Path | None:
     name = error.filename or next(iter(re.findall(r"'(.+?)'", str(error))), None)
     folder = None if name is None else Path(str(name)).parent
     return folder if folder is not None and not folder.exists() else None
-
-
-def _too_little(error: BaseException) -> str:
-    return (
-        f"The memory does not suffice ({str(error).splitlines()[0] if str(error) else 'no more'}). "
-        "Ask for less at once, such as a smaller batch or a shorter list."
-    )

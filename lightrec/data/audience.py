@@ -118,7 +118,9 @@ class Audience:
         """
         had = np.pad(self.had(kinds), ((0, 0), (1, 1)))  # what is no item is at the end
         allowed = np.ones((len(had), self.items.height), bool)
-        for rows, numbers in self._named(attribute):
+        if attribute not in self._lookups:
+            self._lookups[attribute] = self._named(attribute)
+        for rows, numbers in self._lookups[attribute]:
             allowed[:, rows] &= had[:, numbers]
         return allowed
 
@@ -127,12 +129,6 @@ class Audience:
 
         The number of what is no item is -1.
         """
-        if attribute not in self._lookups:
-            self._lookups[attribute] = self._look_up(attribute)
-        places: Places = self._lookups[attribute]
-        return places
-
-    def _look_up(self, attribute: str) -> Places:
         if attribute not in self.items.columns:
             return []
         names = pl.DataFrame({"row": range(self.items.height), "id": self.items[attribute]})

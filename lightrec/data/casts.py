@@ -252,22 +252,16 @@ def number_in(value: str, form: str) -> float:
     :param form: the column's, see :func:`prices`; empty for plain numbers.
     :raises ValueError: with what is wrong, as the end of a sentence.
     """
-    if re.match(PLAIN, value) and form[-1:] != ",":
-        return _number(value)
-    if not (parts := re.match(_PRICE, value)):
-        raise ValueError(f"{value!r} is none")
-    sign, currency = parts[2] or parts[5], form.rstrip(".,")
-    if sign and currency and _SIGNS.get(sign, sign) != currency:
-        raise ValueError(f"its numbers are in {currency}, which {value!r} is not")
-    forms = readings(pl.Series([parts[4]]))
-    forms = {form[-1:]: forms[form[-1:]]} if form[-1:] in forms else forms
-    texts = [parts[1] + parts[3] + read[0] for read in forms.values()]
+    texts = [value] if re.match(PLAIN, value) and form[-1:] != "," else []
+    if not texts and (parts := re.match(_PRICE, value)):
+        sign, currency = parts[2] or parts[5], form.rstrip(".,")
+        if sign and currency and _SIGNS.get(sign, sign) != currency:
+            raise ValueError(f"its numbers are in {currency}, which {value!r} is not")
+        forms = readings(pl.Series([parts[4]]))
+        forms = {form[-1:]: forms[form[-1:]]} if form[-1:] in forms else forms
+        texts = [parts[1] + parts[3] + read[0] for read in forms.values()]
     if len(texts) > 1:
         raise ValueError(f"{value!r} may be {' or '.join(texts)}; write one of these")
     if not texts:
         raise ValueError(f"{value!r} is none")
-    return _number(texts[0])
-
-
-def _number(text: str) -> float:
-    return int(text) if re.match(WHOLE, text) else float(text)
+    return int(texts[0]) if re.match(WHOLE, texts[0]) else float(texts[0])

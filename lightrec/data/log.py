@@ -38,7 +38,8 @@ class InteractionLog(CanonicalTable):
         place: Place | None = None,
         skip: bool = False,
     ) -> None:
-        place = place or Place()
+        self.place = place = place or Place()
+        """The source of the events, and the file's names of the columns."""
         problems = Problems(place.source, events.height if skip else None)
         for name in events.columns:
             if name not in LOG_SCHEMA:
@@ -58,16 +59,27 @@ class InteractionLog(CanonicalTable):
         counted = pl.when(pl.col(Column.COUNT).is_not_null()).then(pl.lit("count"))
         feedback = pl.coalesce(Column.FEEDBACK, rated, counted, pl.lit("implicit"))
         frame = frame.with_columns(feedback)
-        _check_items(frame, events, place, problems)
+        # An id that was refused is not missing, and neither are candidates. An empty list says that
+        # nothing was chosen from an offer that was not kept.
+        without = frame[Column.ITEM].is_null() & frame[Column.CANDIDATES].is_null()
+        if Column.ITEM in events.columns and events[Column.ITEM].dtype != pl.String:
+            without &= events[Column.ITEM].is_null()
+        if Column.CANDIDATES in events.columns:
+            without &= events[Column.CANDIDATES].is_null()
+        problems.add_rows(
+            without,
+            lambda row: (
+                f"{self.place.row(row)} has no item and no candidates; an item may be missing "
+                "only where the candidates say what the user did not choose from."
+            ),
+        )
         problems.check()
         self.skipped = {place.row(row): said for row, said in problems.skipped.items()}
         """Faults of the rows that are left out, by what the rows are called."""
         if problems.skipped:
             kept = pl.int_range(frame.height, eager=True)
             kept = kept.filter(~kept.is_in(pl.Series([*problems.skipped]).implode()))
-            frame, place = frame[kept], place.within(kept)
-        self.place = place
-        """The source of the events, and the file's names of the columns."""
+            frame, self.place = frame[kept], place.within(kept)
         self.events = self.rows = frame
         """The events, with all columns of the schema in its order."""
 
@@ -82,23 +94,3 @@ class InteractionLog(CanonicalTable):
         named = [pl.format(f"{name} {{}}", name) for name in (Column.SESSION, Column.IMPRESSION)]
         row = pl.format("row {}", pl.int_range(1, pl.len() + 1))
         return self.events.select(pl.coalesce(*named, row).alias(Column.USER)).to_series()
-
-
-def _check_items(
-    frame: pl.DataFrame, events: pl.DataFrame, place: Place, problems: Problems
-) -> None:
-    """Check that every event has an item, or candidates of which none was chosen."""
-    # An id that was refused is not missing, and neither are candidates. An empty list says that
-    # nothing was chosen from an offer that was not kept.
-    without = frame[Column.ITEM].is_null() & frame[Column.CANDIDATES].is_null()
-    if Column.ITEM in events.columns and events[Column.ITEM].dtype != pl.String:
-        without &= events[Column.ITEM].is_null()
-    if Column.CANDIDATES in events.columns:
-        without &= events[Column.CANDIDATES].is_null()
-    problems.add_rows(
-        without,
-        lambda row: (
-            f"{place.row(row)} has no item and no candidates; an item may be missing "
-            "only where the candidates say what the user did not choose from."
-        ),
-    )

@@ -75,13 +75,9 @@ class Names:
             }
         return rows_of
 
-    def find(self, name: str) -> int:
-        """The row of the item that is meant, see :meth:`find_all`."""
-        return self.find_all([name])[0]
-
     def number(self, name: str) -> int:
-        """The number of the item that is meant: its row, counted from 1."""
-        return self.find(name) + 1
+        """The number of the item that is meant, see :meth:`find_all`: its row, counted from 1."""
+        return self.find_all([name])[0] + 1
 
     def find_all(self, names: Sequence[str], most: int | None = None) -> list[int]:
         """The rows of the items that are meant, 0 to N - 1; many take little longer than one.

@@ -88,11 +88,6 @@ def positive(**numbers: float) -> None:
             raise ValueError(f"{name} is {value}; it must be above 0")
 
 
-def stacked(networks: Iterable[Any], state: TensorDictBase) -> Tensor:
-    """The action values of several networks, ``(M, B, C)``."""
-    return torch.stack([network.values(state) for network in networks])
-
-
 def log_likelihood(actor: ScoredPolicy, batch: TensorDictBase) -> Tensor:
     """The logarithm of a policy's probability of the slates that were shown, ``(B,)``."""
     slate = batch[Key.ACTION]
@@ -123,22 +118,6 @@ class LikelihoodLoss(nn.Module):
             "loss_actor": -(weight * likelihood).mean(),
             "log_likelihood": likelihood.detach().mean(),
         }
-
-
-def expectile_loss(surplus: Tensor, expectile: float) -> Tensor:
-    """E abs(τ - 1[u < 0]) u² of surpluses u, which an expectile τ makes least."""
-    tilt = torch.where(surplus < 0, 1 - expectile, expectile)
-    return (tilt * surplus.square()).mean()
-
-
-def between_0_and_1(expectile: float) -> float:
-    """The same expectile, where it is one.
-
-    :raises ValueError: where it is none.
-    """
-    if not 0 < expectile < 1:
-        raise ValueError(f"expectile is {expectile}; it must lie between 0 and 1")
-    return expectile
 
 
 class CandidateIQLLoss(ValueLoss):
@@ -177,9 +156,11 @@ class CandidateIQLLoss(ValueLoss):
     ) -> None:
         super().__init__(discount, loss_function)
         positive(inverse_temperature=inverse_temperature, cap=cap)
+        if not 0 < expectile < 1:
+            raise ValueError(f"expectile is {expectile}; it must lie between 0 and 1")
         self.actor, self.networks, self.critic = actor, nn.ModuleList(networks), critic
         self.targets = self._lagging(self.networks)
-        self.expectile, self.cap = between_0_and_1(expectile), cap
+        self.expectile, self.cap = expectile, cap
         self.inverse_temperature = inverse_temperature
 
     def forward(self, batch: TensorDictBase) -> dict[str, Tensor]:
@@ -190,17 +171,18 @@ class CandidateIQLLoss(ValueLoss):
             taken = self._taken(self.targets, batch).amin(0)
         surplus = taken - self.critic(batch[FEATURES]).squeeze(-1)
         weight = (self.inverse_temperature * surplus.detach()).exp().clamp_max(self.cap)
+        tilt = torch.where(surplus < 0, 1 - self.expectile, self.expectile)
         return {
-            "loss_value": expectile_loss(surplus, self.expectile),
+            "loss_value": (tilt * surplus.square()).mean(),
             "loss_qvalue": self._distance(self._taken(self.networks, batch), target),
             "loss_actor": -(weight * log_likelihood(self.actor, batch)).mean(),
             "surplus": surplus.detach().mean(),
             "weight": weight.mean(),
         }
 
-    def _taken(self, networks: nn.ModuleList, batch: TensorDictBase) -> Tensor:
+    def _taken(self, networks: Iterable[Any], batch: TensorDictBase) -> Tensor:
         """The networks' values of what was shown, ``(2, B)``."""
-        values = stacked(networks, batch)
+        values = torch.stack([network.values(batch) for network in networks])
         return at(values, batch[Key.ACTION].expand(len(values), -1, -1)).squeeze(-1)
 
 

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from torchrl.data import Composite, TensorSpec
 
 from lightrec.data.domain import LogMask, Showable
-from lightrec.data.store import EventStore, padded
+from lightrec.data.store import EventStore, padded, pieces
 from lightrec.errors import DataError, RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.simulators import noise
@@ -61,22 +61,19 @@ class LogStarts:
             raise DataError("There is no user whose history a simulated session could start from.")
 
     @classmethod
-    def from_store(
-        cls, store: EventStore, *, ends: np.ndarray | None = None, **settings: Any
-    ) -> "LogStarts":
-        """Take the start states from a prepared log, and what its domain lets be shown.
+    def from_store(cls, store: EventStore, **settings: Any) -> "LogStarts":
+        """Take the start states from a prepared log's training events, and what may be shown.
 
-        :param ends: ``(U,)`` positions in ``store.without_cold``; None means the training events.
         :param settings: ``users`` and ``cut``.
         :raises PluginError: where the log's domain forbids items and is not installed.
         """
         store = store.without_cold
-        stops, allowed = store.train_ends() if ends is None else ends, LogMask(store, recorded=True)
+        allowed = LogMask(store, recorded=True)
         return cls(
             torch.from_numpy(np.array(store.offsets)),
             torch.from_numpy(np.array(store.items)),
             known=torch.from_numpy(np.array(store.seen)),
-            ends=torch.from_numpy(np.array(stops)),
+            ends=torch.from_numpy(store.train_ends()),
             allowed=allowed,
             by_history=allowed.by_history,
             **settings,
@@ -103,10 +100,8 @@ class LogStarts:
 
     def seen(self, users: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
         """Items seen before ``ends`` as pairs: rows (S,) of the batch and items (S,)."""
-        counts = ends - self.offsets[users]
-        rows = torch.repeat_interleave(torch.arange(len(users)), counts)
-        positions = torch.arange(len(rows)) + (ends - counts.cumsum(0))[rows]
-        return rows, self.known[positions].long()
+        rows, places = map(torch.from_numpy, pieces(self.offsets[users].numpy(), ends.numpy()))
+        return rows, self.known[places].long()
 
     def showable(
         self,

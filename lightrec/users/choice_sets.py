@@ -77,7 +77,10 @@ class ChoiceSets(Dataset[Batch]):
         weight = np.ones(len(events), np.float32)
         # A generator of its own, so that the sets themselves are the same without it.
         if self.forget and seeds[1:2] == (1,):
-            history = forgetting(history, self.forget, np.random.default_rng((*seeds, 1)))
+            drawn = np.random.default_rng((*seeds, 1)).random(history.shape)
+            kept = np.where(drawn < self.forget, PADDING, history)
+            order = np.argsort(kept != PADDING, axis=1, kind="stable")
+            history = np.take_along_axis(kept, order, 1)  # what is left moves up
         if not store.has_nothing and self.nothing_odds > 0:
             sets = np.concatenate([sets, self.declined(users, events, generator)])
             slot = np.concatenate([slot, np.full(len(events), number)])
@@ -133,13 +136,6 @@ class ChoiceSets(Dataset[Batch]):
             same = (sets[:, :, None] == sets[:, None]) & (sets != PADDING)[:, :, None]
             sets[np.tril(same, -1).any(2) & free] = PADDING
         return sets
-
-
-def forgetting(history: Integers, rate: float, generator: np.random.Generator) -> Integers:
-    """Leave steps out of histories (B, L), each with probability ``rate``; the rest moves up."""
-    kept = np.where(generator.random(history.shape) < rate, PADDING, history)
-    order = np.argsort(kept != PADDING, axis=1, kind="stable")
-    return np.take_along_axis(kept, order, 1)
 
 
 def own_rows(batch: Batch, share: Share) -> Batch:

@@ -57,7 +57,7 @@ def films():
     ],
 )
 def test_found(films, name, item, note, capsys):
-    assert films.ids[films.find(name)] == item
+    assert films.ids[films.number(name) - 1] == item
     assert capsys.readouterr().err == note
 
 
@@ -74,5 +74,5 @@ def test_found(films, name, item, note, capsys):
 )
 def test_no_single_item(films, name, sentence):
     with pytest.raises(RecipeError) as raised:
-        films.find(name)
+        films.number(name)
     assert sentence in str(raised.value)

@@ -313,7 +313,12 @@ class JsonTable(Table):
             text, self._number = b"\n".join(lines[number] for number in good), good.__getitem__
             for name in (f"Line {number}" for number in lines.keys() - {*good}):
                 self.faults[name] = f"{name} is no JSON object."
-        self._check_depth(bytes(text))
+        deep = list[int]()
+        for number, line in enumerate(bytes(text).split(b"\n"), 1):
+            if line.count(b"[") + line.count(b"{") > _DEPTH:
+                steps = (1 if mark in b"[{" else -1 for mark in _WORDS.sub(b"", line))
+                deep += [number] if max(accumulate(steps), default=0) > _DEPTH else []
+        self._refuse(deep, f"has values more than {_DEPTH} levels within each other.")
         try:
             self.rows: pl.DataFrame = pl.read_ndjson(bytes(text), infer_schema_length=None)
             """All columns as they are, objects too."""
@@ -345,15 +350,6 @@ class JsonTable(Table):
             else:
                 usable.append(name)
         return self.rows.select(usable), Place(self.path, "Line", self._number)
-
-    def _check_depth(self, text: bytes) -> None:
-        """Refuse lines whose values lie too deep within each other."""
-        bad = list[int]()
-        for number, line in enumerate(text.split(b"\n"), 1):
-            if line.count(b"[") + line.count(b"{") > _DEPTH:
-                steps = (1 if mark in b"[{" else -1 for mark in _WORDS.sub(b"", line))
-                bad += [number] if max(accumulate(steps), default=0) > _DEPTH else []
-        self._refuse(bad, f"has values more than {_DEPTH} levels within each other.")
 
     def _refuse(self, bad: Sequence[int], what: str) -> None:
         """Refuse the file where it has bad lines, saying what they are."""
