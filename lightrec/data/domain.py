@@ -367,11 +367,3 @@ class LogMask:
         last = log.offsets[rows + 1] - 1
         times = np.where(last < begins, self.store.times.max(), log.times[np.minimum(ends, last)])
         return eligible(self.store, self.store.users[rows], times, known)
-
-
-def showable(store: EventStore) -> LogMask:
-    """A function from users, and where their histories end, to the items that may be shown to them.
-
-    :raises PluginError: at once, if the domain forbids items and is not installed.
-    """
-    return LogMask(store)

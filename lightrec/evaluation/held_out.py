@@ -8,7 +8,7 @@ from contextlib import suppress
 import torch
 from torch import Tensor
 
-from lightrec.data.domain import showable
+from lightrec.data.domain import LogMask
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST, EventStore
 from lightrec.errors import NotApplicable
@@ -132,7 +132,7 @@ class HeldOutLog(Evaluator):
         What the domain forbids a user is not ranked; an event about such an item is a miss.
         """
         events = self.events(store, seed)
-        return evaluate_scores(scorer, events, list_length=LIST_LENGTH, showable=showable(store))
+        return evaluate_scores(scorer, events, list_length=LIST_LENGTH, showable=LogMask(store))
 
 
 def scorers_of(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec.data.domain import showable
+from lightrec.data.domain import LogMask
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import CATEGORIES, COLD, TEST, TRAIN, EventStore
 from lightrec.evaluation.base import NOTHING, Curve, Metrics, Section, Table, number
@@ -227,7 +227,7 @@ def cold_metrics(
     metrics: dict[str, float] = {"cold/events": len(cold.events)}
     metrics["cold/items"] = int(mapped.cold.sum())
     for name, scorer in scorers.items():
-        result = evaluate_scores(scorer, cold, showable=showable(store))
+        result = evaluate_scores(scorer, cold, showable=LogMask(store))
         metrics |= {f"cold/{name}/{key}": value for key, value in result.metrics([10]).items()}
     chance = torch.Generator().manual_seed(seed)
     explored = partial(with_explored_places, length=10, generator=chance)
@@ -253,7 +253,7 @@ def _in_lists(
 ) -> dict[str, Tensor]:
     """The targets' ranks (E,) in lists in which new items have places, by policy."""
     ranks = {policy: [torch.zeros(0)] for policy in policies}
-    allowed = showable(store)
+    allowed = LogMask(store)
     for batch in events:
         usual = blend.scores(batch[Key.HISTORY], details=batch)
         new = mapped.scores(usual, batch[Key.HISTORY])

@@ -7,7 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from lightrec.data.domain import Showable, showable
+from lightrec.data.domain import LogMask, Showable
 from lightrec.data.sequences import Sequences, last_events, named_events, with_only
 from lightrec.data.store import TEST, EventStore
 from lightrec.evaluation.base import NOTHING, Points, Section, Table
@@ -106,7 +106,7 @@ def _titles(store: EventStore) -> list[str]:
 @torch.no_grad()
 def histories(run: Run, seed: int) -> Section | None:
     """Show three users, what each recommender would list, and why; None without a test event."""
-    store, allowed, titles = run.data, showable(run.data), _titles(run.data)
+    store, allowed, titles = run.data, LogMask(run.data), _titles(run.data)
     events = EvaluationEvents(Sequences.all_events(store), TEST, None, 1, DRAWN, seed)
     if not len(events):
         return None

@@ -19,7 +19,7 @@ from lightrec.api import (
     Table,
     by_history,
 )
-from lightrec.data.domain import showable
+from lightrec.data.domain import LogMask
 from lightrec.data.sequences import Sequences, Targets
 from lightrec.data.store import TEST
 from lightrec.policies.baselines import PopularityPolicy
@@ -108,7 +108,7 @@ class Portfolios(Evaluator):
             events before it.
         :returns: (P, N) shares of the products.
         """
-        log, suitable = Sequences.all_events(store), showable(store)
+        log, suitable = Sequences.all_events(store), LogMask(store)
         users = np.flatnonzero(_ends(log, first) > log.offsets[:-1])
         quoted = torch.from_numpy(np.append(False, _quoted(prices)))
 

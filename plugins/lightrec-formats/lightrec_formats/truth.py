@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lightrec import plugins
 from lightrec.api import Column, EventStore, Recommender, RewardContext, Run
-from lightrec.data.domain import showable
+from lightrec.data.domain import LogMask
 from lightrec_formats.made_up import APPEAL, TRUTH
 
 Forbidden: TypeAlias = Callable[[EventStore], NDArray[np.bool_]]
@@ -145,7 +145,7 @@ def masks(checks: TruthChecks) -> Faults:
     forbidden = torch.from_numpy(checks.forbidden(store))
     if not 0 < forbidden.double().mean() < 1:
         yield f"Of all pairs of people and items, {int(forbidden.sum())} are forbidden."
-    allowed = showable(store)(torch.arange(store.num_users))
+    allowed = LogMask(store)(torch.arange(store.num_users))
     wrong = forbidden if allowed is None else forbidden & allowed[:, 1:]
     if wrong.any():
         user, item = wrong.nonzero()[0].tolist()

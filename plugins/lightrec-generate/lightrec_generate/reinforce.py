@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightrec.api import PADDING, DataError, Key, RecipeError, Reward, RewardContext, UserModel
 from lightrec.blame import blaming
-from lightrec.data.domain import showable
+from lightrec.data.domain import LogMask
 from lightrec.data.sequences import Batch, Sequences
 from lightrec.data.share import RowSampler, present_share
 from lightrec.data.store import TRAIN, EventStore, padded
@@ -114,7 +114,7 @@ class ReinforcedData(GeneratorData):
         mask = torch.ones(len(batch[Key.TARGET]), self.num_items + 1, dtype=torch.bool)
         mask = mask.to(batch[Key.SEEN].device).scatter(1, batch[Key.SEEN], False)
         mask[:, PADDING] = False
-        allowed = showable(self.store)(batch[Key.USER], batch[Key.END])
+        allowed = LogMask(self.store)(batch[Key.USER], batch[Key.END])
         return mask if allowed is None else mask & allowed
 
     @torch.no_grad()

@@ -22,7 +22,7 @@ from lightrec.api import (
     Table,
     by_history,
 )
-from lightrec.data.domain import showable
+from lightrec.data.domain import LogMask
 from lightrec.ranking.metrics import rankable
 from lightrec_health.domain import SCORE, HealthDomain, is_asked
 from lightrec_health.reward import health_scores
@@ -60,7 +60,7 @@ class HealthTradeOff(Evaluator):
             return Findings({}, [Section(TITLE, str(error), note=HealthDomain.disclaimer)])
         metrics: dict[str, float] = {}
         log, liking = HeldOutLog(self.max_events), by_history(run.blend)
-        allowed = showable(run.data)
+        allowed = LogMask(run.data)
         for weight in self.weights:
 
             def scores(batch: Mapping[str, Tensor], weight: float = weight) -> Tensor:
