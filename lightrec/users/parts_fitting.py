@@ -26,10 +26,11 @@ BATCH = 1024
 """Rows of an optimizer step."""
 LEAST_STEPS = 50
 """Optimizer steps of a part at least."""
-SIXTEENTH = 4
-"""In a split that holds out single events, sessions of 2 ** -4 of the users test."""
-QUARTER = 2
-"""2 ** -2 of the users who are fitted to say by a trial whether a part is kept."""
+SIXTEENTH = 1000, 4
+"""In a split that holds out single events, sessions of 2 ** -4 of the users test; they are drawn by
+the seed and the first number."""
+QUARTER = 2000, 2
+"""So drawn, 2 ** -2 of the users who are fitted to say by a trial whether a part is kept."""
 
 
 class SessionTable:
@@ -60,7 +61,7 @@ class SessionTable:
             tests = store.events(TEST)
             self.held_out = np.searchsorted(tests, self.begins) < np.searchsorted(tests, whole_ends)
         else:
-            self.held_out = _sixteenth(self.owners, data.split_seed)
+            self.held_out = _part(self.owners, data.split_seed, SIXTEENTH)
         all_events = store.offsets[self.owners + 1]
         self.known_to = np.where(self.held_out, all_events, store.train_ends()[self.owners])
         self.ends = np.minimum(whole_ends, self.known_to)
@@ -81,14 +82,10 @@ class SessionTable:
             self.cut |= times[self.ends - 1] + SESSION_GAP > self.horizon
 
 
-def _sixteenth(owners: NDArray[np.int64], split_seed: int) -> NDArray[np.bool_]:
-    """Which users (S,) test."""
-    return _part(owners, split_seed + 1000, SIXTEENTH)
-
-
-def _part(owners: NDArray[np.int64], seed: int, halvings: int) -> NDArray[np.bool_]:
-    """Which users (S,) are in a part of all that was halved so often."""
-    each = [in_half(owners, "a", seed + n) for n in range(halvings)]
+def _part(owners: NDArray[np.int64], split_seed: int, part: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which users (S,) are in a part of all, such as :data:`SIXTEENTH`, halved so often."""
+    first, halvings = part
+    each = [in_half(owners, "a", split_seed + first + n) for n in range(halvings)]
     return np.logical_and.reduce(each)
 
 
@@ -142,16 +139,12 @@ class UserParts:
                     parts[argument] = part
         return parts, metrics
 
-    def _for_trial(self, owners: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whose rows (R,) judge a trial."""
-        return _part(owners, self.data.split_seed + 2000, QUARTER)
-
     def _sessions(self, trial: bool) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which sessions (S,) are fitted to, and which judge."""
         table = self.table
         if not trial:
             return table.fitted, table.held_out
-        judges = self._for_trial(table.owners)
+        judges = _part(table.owners, self.data.split_seed, QUARTER)
         return table.fitted & ~judges, table.fitted & judges
 
     def leaving(self, trial: bool = False) -> Fitted:
@@ -207,10 +200,10 @@ class UserParts:
         fit, test = self.data.events(TRAIN), self.data.events(TEST)
         if self.store.goal_kinds:
             # Held out are events of the goal alone, whose worth is not that of any choice.
-            tests = _sixteenth(self.store.users_of(fit), self.data.split_seed)
+            tests = _part(self.store.users_of(fit), self.data.split_seed, SIXTEENTH)
             fit, test = fit[~tests], fit[tests]
         if trial:
-            judges = self._for_trial(self.store.users_of(fit))
+            judges = _part(self.store.users_of(fit), self.data.split_seed, QUARTER)
             fit, test = fit[~judges], fit[judges]
         return fit, test
 
