@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import ClassVar, Final, Generic, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 import numpy as np
+import scipy
 import torch
-from scipy.stats import skew
 from torch import Tensor
 
 from lightrec.errors import DataError
@@ -238,7 +238,7 @@ def around(
     # A user's share of the sum, times the number of users: independent numbers whose mean is 0.
     shares = values.new_zeros(total).index_add(0, units, values - mean) * (total / count)
     # Theirs over √n is their mean's; equal ones have none.
-    skewness = float(np.nan_to_num(skew(shares) / total**0.5)) if shares.any() else 0.0
+    skewness = float(np.nan_to_num(scipy.stats.skew(shares) / total**0.5)) if shares.any() else 0.0
     if interval == "bootstrap":
         if total > DRAWN:
             order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
