@@ -3,6 +3,7 @@
 What a line of `lightrec run` leaves needs none of these; see :mod:`benchmarks.run`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,3 +40,12 @@ class Cell:
         if status := lightrec(["run", *words, "--seed", str(self.seed), "--out", str(folder)]):
             raise SystemExit(status)
         return Run(folder)
+
+
+def peak(process: int | str = "self") -> float:
+    """Peak resident set of a process in GiB, 0 if it has just ended.
+
+    ``getrusage`` counts what its parent held at the start as well.
+    """
+    found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process}/status").read_text())
+    return int(found[1]) / 2**20 if found else 0.0

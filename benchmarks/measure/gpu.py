@@ -6,14 +6,13 @@ Weights are random: speed and memory follow from shapes alone.
 import time
 from collections.abc import Callable
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 
 import torch
 from lightrec_worlds.recsim import InterestEvolution
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from benchmarks.measure import Cell
+from benchmarks.measure import Cell, peak
 from lightrec.encoders.layers import Layers
 from lightrec.encoders.text import TextEncoder
 
@@ -102,7 +101,6 @@ def measure(cell: Cell) -> dict[str, float | str]:
         step = tuning(encoder, texts, cell["tune"]) if "tune" in cell.settings else None
         step = step or reading(encoder, texts)
     found = rate(step)
-    peak = getrusage(RUSAGE_SELF).ru_maxrss * 1024
-    if DEVICE.type == "cuda":
-        peak = torch.cuda.max_memory_allocated()
-    return {"device": NAME, "per_second": found, "gib": peak / 2**30}
+    cuda = DEVICE.type == "cuda"
+    held = torch.cuda.max_memory_allocated() / 2**30 if cuda else peak()
+    return {"device": NAME, "per_second": found, "gib": held}

@@ -4,7 +4,6 @@ Width 64, and scores that are normal among the items of a user.
 """
 
 import math
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
-from benchmarks.measure import Cell
+from benchmarks.measure import Cell, peak
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.slates import (
     Slates,
@@ -30,7 +29,6 @@ SPREADS = (1.0, 1.5, 2.0, 5.0)
 TIMED = 2048
 """Users, or the same ones several times, that are timed together."""
 REPETITIONS = 15
-GIB = 2**30
 LAWS = {
     "gentle": (0.3, -1.2, 2.0, 0.0, 0.7, -0.4),
     "peaked": (9.0, 0.0, 8.0, 1.0, -1.0, 0.5),
@@ -167,11 +165,6 @@ def memory(items: int) -> Metrics:
     PlackettLuce(user @ item.T, mask, PLACES).sample_and_log_prob()
     metrics["distribution_gib"] = peak()
     return metrics
-
-
-def peak() -> float:
-    """Peak resident set, in GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
 
 
 def measure(cell: Cell) -> dict[str, float]:

@@ -4,17 +4,14 @@ A process of its own, whose peak resident set is compared with what it must hold
 libraries, and weights, gradients and AdamW's two moments.
 """
 
-import resource
-
 import torch
 
-from benchmarks.measure import Cell
+from benchmarks.measure import Cell, peak
 from lightrec.keys import Key
 from lightrec.ranking.losses import SoftmaxLoss
 from lightrec.ranking.module import RankingModule
 
 LENGTH, SEEN = 50, 100
-GIB = 2**30
 
 
 def step(items: int, size: int, rows: int) -> dict[str, float]:
@@ -31,14 +28,9 @@ def step(items: int, size: int, rows: int) -> dict[str, float]:
     loss = module.loss(batch)
     loss.backward()
     optimizer.step()
-    held = 4 * sum(p.numel() * p.element_size() for p in module.parameters())
+    held = 4 * sum(p.numel() * p.element_size() for p in module.parameters()) / 2**30
     added = peak() - libraries - held
-    return {"loss": loss.item(), "held_gib": held / GIB, "added_gib": added / GIB}
-
-
-def peak() -> int:
-    """Peak resident set, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"loss": loss.item(), "held_gib": held, "added_gib": added}
 
 
 def measure(cell: Cell) -> dict[str, float]:
