@@ -4,7 +4,7 @@ import copy
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,14 +20,12 @@ from lightrec.data.names import Names, Selection
 from lightrec.data.people import People, Person
 from lightrec.data.times import moment
 from lightrec.encoders.base import off_disk
-from lightrec.errors import RecipeError, RunError
+from lightrec.errors import RecipeError
 from lightrec.evaluation.evidence import Favoured, favoured_by
-from lightrec.evaluation.rankers import ranker_of
 from lightrec.keys import PADDING, Column, Key
-from lightrec.ranking.blend import Blend, log_shares
-from lightrec.ranking.item_models.base import ItemModel, Popularity, RecentPopularity
-from lightrec.ranking.lists import Choose, Placed, diversified, places_for_new, with_reserved_places
-from lightrec.ranking.scorers import ItemScorer, Standing, by_history
+from lightrec.list_ranking import ListRanking
+from lightrec.ranking.lists import places_for_new, with_reserved_places
+from lightrec.ranking.scorers import Standing
 from lightrec.run import Run
 
 
@@ -49,20 +47,15 @@ class Recommender:
         self.run = Run(run)
         self.run.hold()  # much of it is read at the first wish for it
         chosen = Favoured(by, "It was asked for.") if by else favoured_by(self.run)
-        self.by = chosen.by
-        self.ranker = ranker_of(self.run, self.by)
-        self.reason = f"{chosen.reason} {self.ranker.about}".strip()
-        self.ranked_by = self.by
-        """The last list's ranking: without a history, by what people with the same attributes
-        choose, or, where nothing is known of the person, by recent popularity and variety; with a
-        wish besides, by it and one of these."""
+        self.wished = lru_cache(64)(off_disk()(lambda *wish: self.run.wishes.scores(*wish)))
+        """What a wish says of all items, see :class:`lightrec.ranking.scorers.Wishes`; read once
+        for all batches of users."""
+        self.ranking = ListRanking(self.run, chosen.by, self.wished)
+        self.reason = f"{chosen.reason} {self.ranking.ranker.about}".strip()
         self.store = self.run.data
         _ = self.run.domain  # refused here where it is not installed
         title = pl.col(Column.TITLE).fill_null(pl.col(Column.ITEM))
         self.catalog = self.store.catalog.with_columns(title)
-        self.wished = lru_cache(64)(off_disk()(lambda *wish: self.run.wishes.scores(*wish)))
-        """What a wish says of all items, see :class:`lightrec.ranking.scorers.Wishes`; read once
-        for all batches of users."""
         self.people = People(self.store)
         installed, here = plugins.installed(), (self.run.base / "rules.yaml").is_file()
         self.book: Any = None
@@ -139,7 +132,7 @@ class Recommender:
                     f"No item that may come has a word of the wish {ask!r}: what has one is "
                     "excluded, or was had before."
                 )
-        items, scores = self._best(known, allowed, k, placed, ask, rules, person)
+        items, scores = self.ranking.best(known, allowed, k, placed, ask, rules, person)
         if not items.any():
             why = f"the person has seen all that may be shown ({int(allowed.sum())})"
             if not allowed.any():
@@ -171,10 +164,10 @@ class Recommender:
             alone, without the run's standing rules; None to recommend from everything to everybody.
         :returns: an iterator over tables ``user``, ``rank``, ``item``, ``title``, ``score``,
             ``known_events``: how many of the user's events the list was made from, and
-            ``ranked_by``: ``history``, or what ``ranked_by`` of this class names where there is
-            none.
+            ``ranked_by``: ``history``, or what ``ranked_by`` of
+            :class:`~lightrec.list_ranking.ListRanking` names where there is none.
         """
-        ranking = self if before is None else self._judged
+        ranking = self.ranking if before is None else self._judged
         rules = self.rules if before is None else None
         allowed, _ = self.allowed(exclude, only, rules)
         k = self.length(k)
@@ -183,7 +176,7 @@ class Recommender:
             if discover:
                 known[Key.SEEN] = self.people.chosen(known)
             may = self.may_see(Person(known, users), allowed, when)
-            best = ranking._best(known, may, k, placed, ask, rules, users)
+            best = ranking.best(known, may, k, placed, ask, rules, users)
             which, table = self._table(*best)
             by = "history" if known[Key.HISTORY].any() else ranking.ranked_by
             events = pl.Series(Column.KNOWN_EVENTS, counts[which])
@@ -212,7 +205,7 @@ class Recommender:
         from lightrec.ranking.ranker import likeness
 
         k = self.length(k)
-        alike = likeness(self.blend.ranker, self.counts, self.item(item), by)
+        alike = likeness(self.ranking.blend.ranker, self.ranking.counts, self.item(item), by)
         scores = alike.masked_fill(~self.allowed(exclude, only, self.rules)[0], -torch.inf)[None]
         items = with_reserved_places(scores, torch.full_like(scores, -torch.inf), k, 0)
         return self._table(items, scores.gather(1, items))[1]
@@ -225,8 +218,8 @@ class Recommender:
         """
         other = copy.copy(self)
         vars(other).pop("_judged", None)
-        other.by, other.ranker = by, ranker_of(self.run, by)
-        other.reason = f"It was asked for. {other.ranker.about}".strip()
+        other.ranking = ListRanking(self.run, by, self.wished)
+        other.reason = f"It was asked for. {other.ranking.ranker.about}".strip()
         return other
 
     def item(self, name: str | int) -> int:
@@ -252,27 +245,15 @@ class Recommender:
         return f"Recommender({str(self.run.path)!r}, by={self.by!r}, {size})"
 
     @property
-    def model(self) -> ItemScorer:
-        """The model that scores the items for somebody with a history."""
-        return self.ranker.scorer
-
-    @property
-    def popularity(self) -> Popularity | RecentPopularity:
-        """The model that ranks for somebody of whom nothing is known."""
-        return self.run.popularity
+    def by(self) -> str:
+        """What ranks; ``reason`` says why."""
+        return self.ranking.by
 
     @cached_property
-    def blend(self) -> Blend:
-        """The model that ranks the next event, or a wish beside it."""
-        return self.run.served
-
-    @cached_property
-    def _judged(self) -> "Recommender":
-        """A recommender that has not learned the held-out events, and may be judged by them."""
-        judged = copy.copy(self)
-        judged.blend, judged.run = self.run.blend, self.run.judged  # which shares the first
-        judged.ranker = ranker_of(judged.run, self.by)
-        return judged
+    def _judged(self) -> ListRanking:
+        """The ranking that has not learned the held-out events, and may be judged by them."""
+        _ = self.run.blend  # loaded before it is copied
+        return ListRanking(self.run.judged, self.by, self.wished)
 
     @property
     @blaming(None, "read the run's standing rules")
@@ -287,37 +268,6 @@ class Recommender:
     def names(self) -> Names:
         """The items by their names."""
         return self.people.names
-
-    @torch.inference_mode()
-    def scores(self, person: Person, ask: str | None = None) -> Tensor:
-        """Score all items for a person before anything is left out; sets ``ranked_by``.
-
-        :param ask: a wish in words, as in :meth:`recommend`.
-        :returns: (B, N + 1) float32, higher is better; column 0 counts for nothing. Without a
-            history and with nothing else known, the logarithm of recent popularity.
-        """
-        if (model := self._ranking(person.known, ask)) is None:
-            return self.popularity.counts.clamp_min(0).log1p()[None]
-        raw, weight, more = self._weighed(model, person.known, ask)
-        return weight * raw + more
-
-    def _ranking(self, known: Mapping[str, Tensor], ask: str | None) -> ItemScorer | None:
-        """Choose by what a person's items are ranked; None for popularity and variety."""
-        described = Key.USER in known or Key.PROFILE in known
-        alike = self.run.demographic if described and not known[Key.HISTORY].any() else None
-        if known[Key.HISTORY].any():
-            self.ranked_by = self.by if ask is None else "blend"
-            return self.model
-        if ask is not None:
-            self.ranked_by = "wish"
-            return self.popularity if alike is None else alike
-        self.ranked_by = "popularity" if alike is None else "attributes"
-        return alike
-
-    @cached_property
-    def counts(self) -> Tensor:
-        """(N + 1,) int64: how many training events each item has."""
-        return torch.from_numpy(self.run.learned.popularity())
 
     def allowed(
         self, exclude: str | Sequence[str], only: str | Sequence[str], rules: Standing | None = None
@@ -359,87 +309,6 @@ class Recommender:
         if mask is None:
             return allowed.expand(people.row.height, -1)
         return torch.from_numpy(mask) & allowed
-
-    @blaming(None, "recommend items of the run")
-    @torch.inference_mode()
-    def _best(
-        self,
-        known: Mapping[str, Tensor],
-        allowed: Tensor,
-        k: int,
-        placed: Placed | None,
-        ask: str | None,
-        rules: Standing | None,
-        people: pl.DataFrame,
-    ) -> tuple[Tensor, Tensor]:
-        """Items ``(B, k)``, best first, 0 where nothing is left, and their scores."""
-        history, model = known[Key.HISTORY], self._ranking(known, ask)
-        if model is None:
-            return self._popular(allowed, k, rules, people)
-        allowed = allowed.scatter(1, known[Key.SEEN], False)
-        raw, weight, more = self._weighed(model, known, ask)
-        choose: Choose | None = None
-        shares = rules is not None and isinstance(model, ItemModel) and ask is None
-        if rules is not None:  # which go by logarithms of weights
-            raw, more = raw.clamp_min(1e-30).log() if shares else raw, more + rules.boost
-            choose = partial(rules.fill, people=people)
-        usual = (weight * raw + more).masked_fill(~allowed, -torch.inf)
-        fresh = torch.full_like(usual, -torch.inf)
-        if placed is None:
-            items = with_reserved_places(usual, fresh, k, 0, choose)
-        else:
-            if self.run.text_map is None:
-                raise RunError(
-                    "New items are ranked by their texts, and the ranker of "
-                    f"{self.run.path} reads none: give its recipe a text encoder, and the log an "
-                    "item table."
-                )
-            fresh = weight * self.run.text_map.scores(raw, history) + more
-            fresh = fresh.masked_fill(~allowed, -torch.inf)
-            items = placed(usual, fresh, choose=choose)
-        shown = torch.where(fresh > -torch.inf, fresh, usual)
-        return items, (shown.exp() if shares else shown).gather(1, items)
-
-    def raw(self, known: Mapping[str, Tensor], model: ItemScorer | None = None) -> Tensor:
-        """Score all items for histories, ``Key.HISTORY`` (B, L), and what else is known of them.
-
-        :param model: by what, in place of what this recommender ranks by.
-        :returns: (B, N + 1), higher is better, before anything is left out.
-        """
-        model = self.model if model is None else model
-        return by_history(model)(known)
-
-    def _weighed(
-        self, model: ItemScorer, known: Mapping[str, Tensor], ask: str | None
-    ) -> tuple[Tensor, float, Tensor]:
-        """Scores ``(B, N + 1)``, their weight beside a wish, and what the wish adds to them.
-
-        With a wish, the blend answers in place of the policy, and the logarithm of what other
-        models say of people without a history is weighed as that of popularity.
-        """
-        history, weight, more = known[Key.HISTORY], 1.0, torch.zeros(())
-        if ask is not None:
-            model = self.blend if model is self.model else model
-            more, weight = self.wished(ask, "history" if history.any() else "alone")
-        raw = self.raw(known, model)
-        if ask is not None and isinstance(model, ItemModel):
-            raw = log_shares(raw, self.blend.smoothing)
-        return raw, weight, more
-
-    @torch.inference_mode()
-    def _popular(
-        self, allowed: Tensor, k: int, rules: Standing | None, people: pl.DataFrame
-    ) -> tuple[Tensor, Tensor]:
-        """Items ``(B, k)`` for people of whom nothing is known, and their marginal relevance."""
-        popularity, vectors = self.popularity.counts, self.blend.ranker.item_vectors()
-        if rules is not None:
-            counts = popularity.masked_fill(~allowed, -torch.inf)
-            return rules.varied(counts, vectors, k, people)
-        # Few kinds, where anything is forbidden.
-        kinds, which = allowed.unique(dim=0, return_inverse=True)
-        lists = [diversified(popularity.masked_fill(~m, -torch.inf), vectors, k) for m in kinds]
-        items, scores = zip(*lists, strict=True)
-        return torch.stack(items)[which], torch.stack(scores)[which]
 
     def _table(self, items: Tensor, scores: Tensor) -> tuple[list[int], pl.DataFrame]:
         """Lists ``(B, k)`` as rows of a table, and each row's place among the B."""

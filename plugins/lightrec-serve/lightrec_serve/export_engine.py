@@ -247,7 +247,8 @@ class ExportedBlend:
         if exported.blend is None:
             raise RunError(f"{exported.folder} has two towers and no blend.")
         self.held, self.blend, self.ranked_by = exported, exported.blend, "blend"
-        self.names, self.people, self.counts = names, self, exported.events
+        self.names, self.counts = names, exported.events
+        self.people = self.ranking = self
         self.rows = exported.people()
         """Tensors of each person, by their ids: what :class:`Person` knows."""
         self.outside = SimpleNamespace(rows={})
@@ -273,7 +274,7 @@ class ExportedBlend:
 
     @torch.inference_mode()
     def scores(self, person: Person, ask: str | None = None) -> Tensor:
-        """Score all items; see :meth:`lightrec.recommend.Recommender.scores`."""
+        """Score all items; see :meth:`lightrec.list_ranking.ListRanking.scores`."""
         if ask is not None:
             raise RecipeError(NO_WISHES)
         known, history = person.known, person.known[Key.HISTORY]
