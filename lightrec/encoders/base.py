@@ -46,6 +46,8 @@ PATIENCE = 300.0
 """Seconds without a new file of other processes after which their share is encoded here."""
 BLOCK = 1 << 26
 """Bytes of a table of all items up to which it is in memory, and that are made of it at once."""
+FOREIGN = (OSError, SafetensorError, RuntimeError, ValueError)
+"""What a file raises that is damaged, or holds something else than vectors of this length."""
 _ON_DISK = ContextVar("on_disk", default=True)
 _NAME = f"S{DIGEST}"
 _hash = partial(hashlib.blake2b, digest_size=DIGEST)
@@ -369,7 +371,7 @@ class _Vectors:
             self.looked_at.add(path)
             # It may be written by something else, or the disk is broken: then texts are encoded
             # again.
-            with contextlib.suppress(OSError, SafetensorError), safe_open(path, "pt") as shard:
+            with contextlib.suppress(*FOREIGN), safe_open(path, "pt") as shard:
                 keys = shard.get_tensor("keys").numpy().reshape(-1).view(_NAME)
                 place = np.searchsorted(self.names, keys).clip(max=len(self.names) - 1)
                 mine = np.flatnonzero((self.names[place] == keys) & self.missing[place])

@@ -273,7 +273,7 @@ def peft_for(what: str) -> Any:
 
 @contextlib.contextmanager
 def refusing(folder: Path) -> Iterator[None]:
-    """Refuse files of weights that are damaged or missing.
+    """Refuse files of weights that are damaged or missing, and settings that do not fit them.
 
     :raises FetchError: naming the folder.
     """
@@ -287,9 +287,9 @@ def refusing(folder: Path) -> Iterator[None]:
                 "run. Take a model that transformers loads without."
             ) from error
         raise FetchError(
-            f"The model in {folder} cannot be loaded, so that its folder is damaged or not "
-            f"whole ({str(error).splitlines()[0]}). Fetch the model again, or make it again where "
-            "a stage of a run left it."
+            f"The model in {folder} cannot be loaded: {str(error).splitlines()[0]} If its files "
+            "are damaged or missing, fetch the model again, or make it again where a stage of a "
+            "run left it."
         ) from error
 
 

@@ -198,9 +198,11 @@ class Layers(Tuned):
         the weights below are quantized.
         """
         encoder.transformer, exact = self.transformer, encoder.quantization is None
+        # Read from any folder later, where it is a folder itself.
+        base = Path(encoder.model).resolve() if Path(encoder.model).is_dir() else encoder.model
         for adapted in self._adapted:
             config = adapted.peft_config["default"]
-            config.base_model_name_or_path, config.revision = encoder.model, encoder.revision
+            config.base_model_name_or_path, config.revision = str(base), encoder.revision
             if not encoder.is_adapter:  # else it is for a model that lies in no folder
                 adapted.save_pretrained(folder / "adapter" if exact else folder)
             if exact:

@@ -104,8 +104,10 @@ class TextModule(StageModule):
     ) -> None:
         super().__init__(num_items, vector_size)
         self.save_hyperparameters()
-        if temperature <= 0:
-            raise RecipeError(f"The temperature is {temperature}, and must be above 0.")
+        above = {"temperature": temperature, "layers": layers, "rank": rank, "alpha": alpha}
+        for name, value in (above | {"learning_rate": learning_rate}).items():
+            if value is not None and value <= 0:
+                raise RecipeError(f"`{name}` is {value}, and must be above 0.")
         self.sharpness = nn.Parameter(torch.tensor([-math.log(temperature)]))
         """The logarithm of the inverse temperature."""
         self.part: Tuned | None = LinearMap(vector_size) if tune == "map" else None
