@@ -22,6 +22,8 @@ from lightrec.run import OPENED
 # third of a run's time. GNU's threads spin for some 50 µs here, others do not.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+# Large tensors lie in huge pages: most of what a step of a large catalog takes is page faults.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 USAGE = """usage: lightrec COMMAND [ARGUMENTS]
 

@@ -129,7 +129,9 @@ class RankedStage(StageModule):
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
         rate, decay = settings.learning_rate, settings.weight_decay
-        optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=decay)
+        # Fused: one pass over a large catalog's table in place of ten.
+        how: dict[str, Any] = {"betas": (0.9, 0.98), "weight_decay": decay, "fused": True}
+        optimizer = torch.optim.AdamW(groups, lr=rate, **how)
         if settings.get("schedule") == "constant":
             return self.scheduled(optimizer, lambda step, _: min(1.0, (step + 1) / RISE))
         return self.scheduled(optimizer, warm_cosine)

@@ -156,7 +156,7 @@ def test_a_damaged_folder_is_refused_in_a_sentence(folders, tmp_path, name):
     (folder := tmp_path / "text").mkdir()
     write_model(TextEncoder(str(folders[1])), folder, {}, torch.eye(12))
     (folder / name).write_bytes((folder / name).read_bytes()[:100])
-    with pytest.raises(FetchError, match="cannot be loaded: .* damaged or missing"):
+    with pytest.raises(FetchError, match=r"cannot be loaded: .* damaged or missing"):
         TextEncoder(str(folder), device="cpu").encode(["tea"])
     (folder / "modules.json").write_text("[{")
     with pytest.raises(FetchError, match=r"modules\.json is no JSON"):
