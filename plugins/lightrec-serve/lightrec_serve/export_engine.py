@@ -12,10 +12,10 @@ from typing import Any, Final
 import polars as pl
 import torch
 from lightrec_export.exported import Exported
-from lightrec_export.index import Approximate, Flat
+from lightrec_export.index import Approximate, Flat, top
 from lightrec_rules.rules import RuleBook, Standing
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, pad
 from torch.nn.utils.rnn import pad_sequence
 
 from lightrec.api import PADDING, Column, Key
@@ -24,7 +24,7 @@ from lightrec.data.people import Person, with_events
 from lightrec.errors import LightrecError, RecipeError, RunError
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import Engine, Query, Ranked, Reason
-from lightrec_serve.newcomers import Newcomers
+from lightrec_serve.newcomers import Newcomers, placed
 from lightrec_serve.run_engine import RunEngine
 from lightrec_serve.slates import chosen, reasons, without_each
 
@@ -78,6 +78,8 @@ class ExportEngine(ExportedEngine):
         self._past = self.exported.histories()
         self.log_users = [*self._past]
         self.index = self._indexed(approximate)
+        self.live = torch.zeros(0, self.index.table.shape[1] + 1)
+        """(L, D + 1) the rows of items that were put while serving, and their biases."""
         self.answer([Query(k=1)])  # so that the first person does not wait
 
     def _indexed(self, approximate: int) -> Flat:
@@ -119,15 +121,14 @@ class ExportEngine(ExportedEngine):
         towered, rules = perf_counter(), self.rules
         whole = [rules is not None or one.query.draw or one.query.new > 0 for one in queries]
         plain = [row for row, scored in enumerate(whole) if not scored]
-        searched = self._search(vectors[plain], [queries[row] for row in plain]) if plain else []
-        together = dict(zip(plain, searched, strict=True))
+        searched = iter(self._search(vectors[plain], [queries[row] for row in plain]))
         ranked = [
-            together[row] if row in together else self._draw(vectors[row], one, rules)
+            self._draw(vectors[[row]], one, rules) if whole[row] else next(searched)
             for row, one in enumerate(queries)
         ]
-        for one, vector, slate in zip(queries, vectors, ranked, strict=True):
+        for row, (one, slate) in enumerate(zip(queries, ranked, strict=True)):
             if one.query.explain and one.history:
-                slate.why = self._why(vector, one, slate.items)
+                slate.why = self._why(vectors[[row]], one, slate.items)
         done = perf_counter()
         spent = {"read": read - began, "tower": towered - read, "search": done - towered}
         for slate in ranked:  # each has its share
@@ -136,8 +137,8 @@ class ExportEngine(ExportedEngine):
 
     def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
         """The items whose rows point into the direction of an item's."""
-        table = self.index.table
-        units = normalize(table - table[1:].mean(0), dim=1)
+        known = self.index.table
+        units = normalize(torch.cat([known, self.live[:, :-1]]) - known[1:].mean(0), dim=1)
         cosines = units @ units[number]
         cosines[number] = -torch.inf
         return self.best(cosines, k)
@@ -145,15 +146,10 @@ class ExportEngine(ExportedEngine):
     def put(self, item: str, row: Mapping[str, Any]) -> int:
         """Take in an item: its row is the mean of the rows of items whose texts are near."""
         number = super().put(item, row)
-        place = number - self.catalog.size - 1
-        if place >= 0:
+        if (place := number - self.catalog.size - 1) >= 0:
             near, loud = self.newcomers.near[place], self.newcomers.loud[place]
-            mixed = loud @ self.index.table[near]
-            bias = float(loud @ self.index.bias[near])
-            if number == len(self.index):
-                self.index.put(mixed, bias)
-            else:
-                self.index.replace(number, mixed, bias)
+            rows = torch.cat([self.exported.table, self.exported.bias[:, None]], 1)
+            self.live = placed(self.live, place, loud @ rows[near])
         return number
 
     def _read(self, query: Query) -> "_Read":
@@ -181,36 +177,53 @@ class ExportEngine(ExportedEngine):
         return _Read(query, history, barred, allowed)
 
     def _search(self, vectors: Tensor, queries: Sequence["_Read"]) -> list[Ranked]:
-        allowed = queries[0].allowed
-        if len(queries) > 1 and any(one.allowed is not None for one in queries):
-            all_items = torch.ones(len(self.index), dtype=torch.bool)
-            each = [all_items if one.allowed is None else one.allowed for one in queries]
+        if not queries:
+            return []
+        allowed, known = None, len(self.index.bias)
+        if any(one.allowed is not None for one in queries):
+            every = torch.ones(len(self.catalog) + 1, dtype=torch.bool)
+            each = [every if one.allowed is None else one.allowed for one in queries]
             allowed = torch.stack(each)
         seen = padded([one.barred for one in queries], None)
-        k = min(max(one.query.k for one in queries), len(self.index) - 1)
-        items, scores = self.index.search(vectors, k, allowed, seen)
+        k = min(max(one.query.k for one in queries), len(self.catalog))
+        may = None if allowed is None else allowed[:, :known]
+        items, scores = self.index.search(vectors, k, may, seen.masked_fill(seen >= known, PADDING))
+        if len(self.live):
+            fresh = self._fresh(vectors)
+            if allowed is not None:
+                fresh.masked_fill_(~allowed[:, known:], -torch.inf)
+            fresh = pad(fresh, (1, 0), value=-torch.inf)  # one column more, for all other items
+            fresh.scatter_(1, (seen - known + 1).clamp_min(0), -torch.inf)
+            numbers = torch.arange(known - 1, known + len(self.live)).expand(len(fresh), -1)
+            scores, order = top(torch.cat([scores, fresh], 1), k)
+            items = torch.cat([items, numbers], 1).gather(1, order) * (scores > -torch.inf)
         ranked = []
         for one, numbers, its in zip(queries, items.tolist(), scores.tolist(), strict=True):
             numbers = [item for item in numbers[: one.query.k] if item]
             ranked.append(Ranked(numbers, its[: len(numbers)], one.by, [1.0] * len(numbers)))
         return ranked
 
+    def _fresh(self, vectors: Tensor) -> Tensor:
+        """Scores (B, L) of the items that were put while serving."""
+        return pad(vectors, (0, 1), value=1.0) @ self.live.T
+
+    def _logits(self, vectors: Tensor, one: "_Read") -> Tensor:
+        """Scores (B, N + L + 1) of what a query allows."""
+        known = vectors @ self.index.table.T + self.index.bias
+        logits = torch.cat([known, self._fresh(vectors)], 1)
+        return logits if one.allowed is None else logits.masked_fill(~one.allowed, -torch.inf)
+
     def _why(self, vector: Tensor, one: "_Read", items: list[int]) -> list[list[Reason]]:
         """Ask what each event did: query without it."""
         history = padded([one.history], self.exported.history_length)
         events, without = without_each({Key.HISTORY: history})
-        queries = torch.cat([vector[None], self.exported.queries(without[Key.HISTORY])])
-        logits = queries @ self.index.table.T + self.index.bias
-        if one.allowed is not None:
-            logits = logits.masked_fill(~one.allowed, -torch.inf)
-        likely = logits.log_softmax(-1)[:, items]
+        queries = torch.cat([vector, self.exported.queries(without[Key.HISTORY])])
+        likely = self._logits(queries, one).log_softmax(-1)[:, items]
         return reasons(events, likely[0], likely[1:])
 
     def _draw(self, vector: Tensor, one: "_Read", rules: Standing | None) -> Ranked:
-        logits = self.index.table @ vector + self.index.bias
-        if one.allowed is not None:
-            logits.masked_fill_(~one.allowed, -torch.inf)
-        logits[[PADDING, *one.barred]] = -torch.inf
+        logits = self._logits(vector, one)[0]
+        logits[one.barred] = -torch.inf
         if rules is not None:
             logits = (logits + rules.boost).masked_fill(~rules.there, -torch.inf)
         recent = torch.arange(len(logits)) > self.catalog.size

@@ -55,10 +55,8 @@ class Newcomers:
 
         :param place: 0 for item N + 1, at most L.
         """
-        self.near, self.loud = (
-            torch.cat([table[:place], row[None], table[place + 1 :]])
-            for table, row in zip((self.near, self.loud), self.speakers([text])[0], strict=True)
-        )
+        near, loud = self.speakers([text])[0]
+        self.near, self.loud = placed(self.near, place, near), placed(self.loud, place, loud)
 
     def speakers(self, texts: Sequence[str]) -> list[tuple[Tensor, Tensor]]:
         """Find the items (20,) that speak for one with such a text, and their weights."""
@@ -90,3 +88,8 @@ class Newcomers:
     def mixed(self, values: Tensor) -> Tensor:
         """Average what holds of known items over those that speak: (…, N + 1) to (…, L)."""
         return (values[..., self.near] * self.loud).sum(-1)
+
+
+def placed(table: Tensor, place: int, row: Tensor) -> Tensor:
+    """A table with a row at a place, in place of the one that is there or behind the last."""
+    return torch.cat([table[:place], row[None], table[place + 1 :]])

@@ -119,9 +119,17 @@ def test_an_item_put_is_the_mean_of_those_with_like_texts(engine):
     near, loud = engine.newcomers.near[0], engine.newcomers.loud[0]
     assert {int(n) % 3 for n, w in zip(near, loud, strict=True) if w > 0} == {0}
     held = Towers(Path())
-    torch.testing.assert_close(engine.index.table[ITEMS + 1], loud @ held.table[near])
+    torch.testing.assert_close(engine.live[0, :-1], loud @ held.table[near])
     kept = items(engine.answer([Query(user="bob", k=3, new=1)])[0])
     assert kept == [*expected([4], 2, {4}), ITEMS + 1]
+    score = float(engine.live[0] @ torch.cat([held.table[4], torch.ones(1)]))
+    others = {n: float(held.table[4] @ held.table[n] + held.bias[n]) for n in range(1, ITEMS + 1)}
+    better = sum(its > score for n, its in others.items() if n != 4)
+    plain, dismissing = engine.answer(
+        [Query(user="bob", k=ITEMS + 1), Query(user="bob", k=ITEMS + 1, dismissed=("red new",))]
+    )
+    assert items(plain).index(ITEMS + 1) == better
+    assert items(dismissing) == expected([4], ITEMS, {4})
     engine.catalog.delete(["red new"])
     assert items(engine.answer([Query(user="bob", k=3, new=1)])[0]) == expected([4], 3, {4})
 
