@@ -74,7 +74,7 @@ class Batcher:
         self.reading, self.explaining = Lane("words to be read"), Lane("explanations")
         self._waiting: list[tuple[Query, asyncio.Future[Answered]]] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
-        self._busy = False
+        self._work: asyncio.Task[None] | None = None
         self._pace = 0.0
         """Seconds that a query took of late."""
 
@@ -90,19 +90,26 @@ class Batcher:
             raise Busy(f"{len(self._waiting)} others wait for a slate: try again in a moment.")
         future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
         self._waiting.append((query, future))
-        if not self._busy:
-            self._next()
+        if self._work is None or self._work.done():
+            self._work = asyncio.create_task(self._answer_all())
         return await future
 
-    def _next(self) -> None:
-        there = [each for each in self._waiting if not each[1].cancelled()]
-        batch, self._waiting = there[:LARGEST], there[LARGEST:]
-        self._busy = bool(batch)
-        if batch:
-            loop = asyncio.get_running_loop()
-            work = loop.run_in_executor(self._thread, self._answer, [query for query, _ in batch])
-            began = perf_counter()
-            work.add_done_callback(lambda done: self._tell(batch, done, perf_counter() - began))
+    async def _answer_all(self) -> None:
+        """Answer what waits, some at a time, until nothing does."""
+        loop = asyncio.get_running_loop()
+        while there := [each for each in self._waiting if not each[1].cancelled()]:
+            batch, self._waiting = there[:LARGEST], there[LARGEST:]
+            queries, began = [query for query, _ in batch], perf_counter()
+            engine, results = await loop.run_in_executor(self._thread, self._answer, queries)
+            self._pace += ((perf_counter() - began) / len(batch) - self._pace) / 4
+            for (_, future), result in zip(batch, results, strict=True):
+                if future.cancelled():
+                    continue
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result((engine, result))
+        self._waiting = []
 
     def _answer(self, queries: list[Query]) -> tuple[Engine, list[Ranked | Exception]]:
         engine, results = self.engine, list[Ranked | Exception]()
@@ -119,23 +126,6 @@ class Batcher:
         for query in queries:
             results += self._answer([query])[1]
         return engine, results
-
-    def _tell(
-        self,
-        batch: list[tuple[Query, "asyncio.Future[Answered]"]],
-        done: "asyncio.Future[tuple[Engine, list[Ranked | Exception]]]",
-        seconds: float,
-    ) -> None:
-        engine, results = done.result()
-        self._pace += (seconds / len(batch) - self._pace) / 4
-        for (_, future), result in zip(batch, results, strict=True):
-            if future.cancelled():
-                continue
-            if isinstance(result, Exception):
-                future.set_exception(result)
-            else:
-                future.set_result((engine, result))
-        self._next()
 
     async def call(self, function: Callable[[Engine], T]) -> T:
         """Call something with the engine between two batches."""

@@ -83,24 +83,14 @@ def export(
             ("shown", ANSWERS, _shown(earned), SHOWN_LOG),
         ):
             time, query = table.c.time, query.where(of_trials(table, trial))
-            for number in _days(connection, time) if day is None else [(day - EPOCH).days]:
+            some = sa.select((time // DAY).label("day")).distinct().order_by("day")
+            for number in connection.scalars(some) if day is None else [(day - EPOCH).days]:
                 within = query.where(time.between(number * DAY, number * DAY + DAY - 1))
                 stem = (EPOCH + timedelta(days=number)).isoformat()
                 file = folder / name / f"{stem}.parquet"
                 if _write(connection, within, schema, file):
                     files.append(file)
     return files
-
-
-def _days(connection: sa.Connection, time: sa.Column[int]) -> list[int]:
-    """Find the days on which something happened, by looks into the index."""
-    days, after = list[int](), 0
-    while (
-        first := connection.scalar(sa.select(sa.func.min(time)).where(time >= after))
-    ) is not None:
-        days.append(first // DAY)
-        after = (days[-1] + 1) * DAY
-    return days
 
 
 def _log(kinds: Mapping[str, str]) -> sa.Select[Any]:

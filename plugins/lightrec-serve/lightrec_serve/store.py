@@ -12,7 +12,6 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields
-from functools import cache
 from hashlib import sha256
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -197,7 +196,7 @@ class Store(AbstractContextManager["Store"]):
         """
         given = {"session": session, "user": user, "last": last}
         with self.reading() as connection:
-            found = connection.execute(_happened(user is not None), given).all()
+            found = connection.execute(HAPPENED, given).all()
         events = [(item, kind, time) for item, kind, time, _ in found]
         return events, sum(row[-1] != session for row in found)
 
@@ -384,13 +383,10 @@ class KnownOf(NamedTuple):
 # Statements take long to be made, and are the same each time.
 
 
-@cache
-def _happened(user: bool) -> sa.Select[Any]:
-    of = FEEDBACK.c
+def _happened() -> sa.Select[Any]:
+    of, parts = FEEDBACK.c, []
     columns = of.item, of.kind, of.time, of.session, of.number
-    conditions = (of.session == SESSION, of.user == USER) if user else (of.session == SESSION,)
-    parts = []
-    for place, condition in enumerate(conditions):
+    for place, condition in enumerate((of.session == SESSION, of.user == USER)):
         newest = sa.select(*columns).where(condition).order_by(of.number.desc()).limit(LAST)
         each = newest.subquery().c  # first, so that no more rows than these are looked at
         trial = sa.exists().where(SESSIONS.c.id == each.session, SESSIONS.c.trial)
@@ -401,6 +397,7 @@ def _happened(user: bool) -> sa.Select[Any]:
     return sa.select(every.item, every.kind, every.time, every.session).order_by(*own_last)
 
 
+HAPPENED: Final = _happened()
 _LAST: Final = sa.select(ANSWERS.c.id).where(ANSWERS.c.session == SESSION)
 KNOWN: Final = sa.select(
     sa.exists().where(SESSIONS.c.id == SESSION),
