@@ -241,5 +241,7 @@ def without_nothing(history: Tensor, num_items: int) -> Tensor:
     :returns: ``(B, L)`` int64 with indices 0 to N.
     """
     chosen = (history > PADDING) & (history <= num_items)
-    order = chosen.to(torch.int8).sort(dim=1, stable=True).indices
-    return (history * chosen).gather(1, order)
+    # Each goes as far to the right as the number of those that follow it allows.
+    places = history.shape[1] - chosen.flip(1).cumsum(1).flip(1)
+    kept = history * chosen
+    return torch.zeros_like(kept).scatter_add(1, places.clamp_max(history.shape[1] - 1), kept)

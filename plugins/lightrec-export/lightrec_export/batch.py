@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import torch
 from lightrec_rules.rules import RuleBook
 
-from lightrec.api import Column, DataError, RecipeError
+from lightrec.api import PADDING, Column, DataError, RecipeError
 from lightrec.data.files import new_file
 from lightrec.data.names import Names
 
@@ -21,7 +21,7 @@ ROWS: Final = 8_192
 TOGETHER: Final = 512
 """People whose lists are made at once,"""
 CELLS: Final = 1 << 24
-"""and with standing rules their scores at most."""
+"""and their scores at most."""
 
 
 class Lists:
@@ -33,10 +33,9 @@ class Lists:
 
     def __init__(self, path: str, k: int) -> None:
         from lightrec_export.exported import Exported
-        from lightrec_export.index import Flat
 
         self.exported: Exported = Exported(Path(path))
-        self.k, self.index = k, Flat(self.exported.table, self.exported.bias)
+        self.k = k
         book = RuleBook(Path(path), Names(self.exported.catalog).number)
         self.rules = book.of(self.exported.catalog, self.exported.kinds)
         self.ids = self.exported.catalog[Column.ITEM].to_arrow().cast(pa.string())
@@ -49,7 +48,7 @@ class Lists:
         :returns: ``user``, ``items`` and ``scores``, lists of k at most, best first.
         """
         table = self._histories(people)
-        together = TOGETHER if self.rules is None else max(1, min(TOGETHER, CELLS // len(self.ids)))
+        together = max(1, min(TOGETHER, CELLS // len(self.ids)))
         parts = zip(*map(self._search, table.split(together)), strict=True)
         items, scores = (torch.cat(part).numpy() for part in parts)
         there = items > 0
@@ -69,8 +68,6 @@ class Lists:
         if held.blend is None:
             length = held.history_length
             queries = held.queries(rows if length is None else rows[:, -length:])
-            if rules is None:
-                return self.index.search(queries, self.k, None, None if held.repeats else rows)
             scores = queries @ held.table.T + held.bias
         else:
             # Boosts are added to logarithms.
@@ -79,7 +76,7 @@ class Lists:
         if rules is not None:
             scores = (scores + rules.boost).masked_fill(~rules.there, -torch.inf)
         scores = scores.scatter(1, rows * (not held.repeats), -torch.inf)
-        scores[:, 0] = -torch.inf
+        scores[:, PADDING] = -torch.inf
         if rules is not None:
             items, _ = rules.fill(scores, self.k)
             return items, scores.gather(1, items)

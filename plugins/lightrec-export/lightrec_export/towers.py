@@ -265,11 +265,7 @@ def write_onnx(program: ExportedProgram, path: Path) -> None:
     """Write a traced network for ONNX's runtimes, without what only people read."""
     optimizer: Any = import_module("onnxscript.optimizer")
     ir: Any = import_module("onnx_ir")
-    table: dict[Callable[..., Any], Callable[..., Any]]
-    table = {torch.ops.aten.sort.stable: sorted_stably}
-    made = torch.onnx.export(
-        program, dynamo=True, custom_translation_table=table, optimize=False, verbose=False
-    )
+    made = torch.onnx.export(program, dynamo=True, optimize=False, verbose=False)
     assert made is not None
     # Small constants are computed: whole numbers are not multiplied by their scales.
     model = ir.to_proto(optimizer.optimize(made.model, input_size_limit=SMALL - 1))
@@ -277,16 +273,6 @@ def write_onnx(program: ExportedProgram, path: Path) -> None:
     for part in (*model.graph.node, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]
     path.write_bytes(model.SerializeToString())
-
-
-def sorted_stably(values: Any, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
-    """Sort by ONNX's TopK, which gives equal values in their order."""
-    onnx: Any = import_module("onnxscript")
-    op = onnx.opset18
-    numbers = op.Cast(values, to=onnx.INT64.dtype)
-    count = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
-    ordered, places = op.TopK(numbers, count, axis=dim, largest=int(descending), sorted=1)
-    return op.CastLike(ordered, values), places
 
 
 @contextmanager

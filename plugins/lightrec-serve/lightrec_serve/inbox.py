@@ -22,8 +22,6 @@ ANSWERED: Final = ("accepted", "dismissed")
 """Kinds of feedback that may always be sent beside those of the runs."""
 TOGETHER: Final = 1_000
 """Events that are brought from where they were kept aside at a time."""
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND: Final = timedelta(milliseconds=1)
 logger = logging.getLogger("lightrec.serve")
 
 
@@ -154,10 +152,8 @@ class Inbox:
 
 
 def milliseconds(time: datetime | None = None) -> int:
-    """A time, or the present, in milliseconds since 1970 UTC; without a zone it is UTC."""
-    if time is None:
-        return time_ns() // 1_000_000
-    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - EPOCH) // MILLISECOND
+    """A time, or the present, in milliseconds since 1970 UTC."""
+    return time_ns() // 1_000_000 if time is None else round(time.timestamp() * 1000)
 
 
 def _not_shown(event: Event) -> LightrecError:
