@@ -14,6 +14,7 @@ from lightrec_rules.rules import RuleBook
 from lightrec.api import PADDING, Column, DataError, RecipeError
 from lightrec.data.files import new_file
 from lightrec.data.names import Names
+from lightrec.data.store import padded
 
 HISTORY: Final = "history"
 ROWS: Final = 8_192
@@ -91,11 +92,8 @@ class Lists:
         lengths = np.nan_to_num(column.value_lengths().to_numpy(zero_copy_only=False)).astype(int)
         values = column.flatten().cast(pa.string())
         numbers = pa.compute.index_in(values, value_set=self.ids).fill_null(-1).to_numpy() + 1
-        width = max(1, int(lengths.max(initial=0)))
-        table = np.zeros((len(lengths), width), np.int64)
-        places = np.arange(width) >= width - lengths[:, None]
-        table[places] = numbers
-        return torch.from_numpy(table)
+        ends = lengths.cumsum()
+        return torch.from_numpy(padded(numbers, ends - lengths, ends))
 
 
 def batch(export: Path, people: Path, *, out: Path, k: int = 10, threads: int = 1) -> None:

@@ -22,6 +22,8 @@ from lightrec.api import PADDING, Column, Key
 from lightrec.data.names import Names
 from lightrec.data.people import Person, with_events
 from lightrec.errors import LightrecError, RecipeError, RunError
+from lightrec.list_ranking import ListRanking
+from lightrec.ranking.blend import Blend
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import Engine, Query, Ranked, Reason
 from lightrec_serve.newcomers import Newcomers, placed
@@ -253,19 +255,28 @@ def padded(rows: Sequence[Sequence[int]], length: int | None) -> Tensor:
     return pad_sequence(tensors, batch_first=True, padding_side="left")
 
 
-class ExportedBlend:
+class ExportedBlend(ListRanking):
     """An exported blend, to be used as a :class:`~lightrec.recommend.Recommender` is."""
 
     def __init__(self, exported: Exported, names: Names) -> None:
         if exported.blend is None:
             raise RunError(f"{exported.folder} has two towers and no blend.")
-        self.held, self.blend, self.ranked_by = exported, exported.blend, "blend"
-        self.names, self.counts = names, exported.events
-        self.people = self.ranking = self
+        popular = SimpleNamespace(counts=exported.popular)
+        run: Any = SimpleNamespace(popularity=popular, demographic=exported.attributes)
+        self.held, self.run, self.blend, self.by = exported, run, exported.blend, "blend"
+        self.names, self.counts, self.people, self.ranking = names, exported.events, self, self
         self.rows = exported.people()
         """Tensors of each person, by their ids: what :class:`Person` knows."""
         self.outside = SimpleNamespace(rows={})
-        self.popularity = SimpleNamespace(counts=exported.popular)
+
+    @property
+    def model(self) -> Blend:
+        """The blend, which scores the items for somebody with a history."""
+        return self.blend
+
+    def wished(self, *_: object) -> tuple[Tensor, float]:
+        """Refuse a wish."""
+        raise RecipeError(NO_WISHES)
 
     def person(
         self,
@@ -284,22 +295,6 @@ class ExportedBlend:
         items = [row + 1 for row in self.names.find_all(list(history or ()))]
         known = with_events(known, items, kinds, held.feedback_kinds, held.goal, held.repeats)
         return Person(known, pl.DataFrame({Column.USER: [user]}, {Column.USER: pl.String}))
-
-    @torch.inference_mode()
-    def scores(self, person: Person, ask: str | None = None) -> Tensor:
-        """Score all items; see :meth:`lightrec.list_ranking.ListRanking.scores`."""
-        if ask is not None:
-            raise RecipeError(NO_WISHES)
-        known, history = person.known, person.known[Key.HISTORY]
-        user, alike = known.get(Key.USER), self.held.attributes
-        if history.any():
-            self.ranked_by = "blend"
-            return self.blend.scores(history, user, details=known)
-        if alike is not None and (user is not None or Key.PROFILE in known):
-            self.ranked_by = "attributes"
-            return alike.scores(history, user, details=known)
-        self.ranked_by = "popularity"
-        return self.popularity.counts.clamp_min(0).log1p()[None]
 
 
 class BlendEngine(ExportedEngine, RunEngine):
