@@ -67,10 +67,7 @@ class Flat:
             if seen is not None:
                 scores.scatter_(1, seen[piece], -torch.inf)
             parts.append(top(scores, k))
-        values, items = map(torch.cat, zip(*parts, strict=True))
-        missing = (0, k - values.shape[1])
-        values = pad(values, missing, value=-torch.inf)
-        return Found(pad(items, missing) * (values > -torch.inf), values)
+        return Found(*map(torch.cat, zip(*parts, strict=True)))
 
 
 class Approximate(Flat):
@@ -131,10 +128,7 @@ class Approximate(Flat):
             scores = scores.masked_fill(~allowed.gather(1, items), -torch.inf)
         if seen is not None:
             scores = scores.masked_fill((items[:, :, None] == seen[:, None]).any(2), -torch.inf)
-        scores, order = scores.sort(dim=1, descending=True, stable=True)
-        missing = (0, max(0, k - scores.shape[1]))
-        values = pad(scores[:, :k], missing, value=-torch.inf)
-        items = pad(items.gather(1, order)[:, :k], missing) * (values > -torch.inf)
+        items, values = top(scores, k, items)
         for row in (values[:, -1] == -torch.inf).nonzero()[:, 0].tolist():
             one = slice(row, row + 1)
             some = (None if each is None else each[one] for each in (allowed, seen))
@@ -142,11 +136,11 @@ class Approximate(Flat):
         return Found(items, values)
 
 
-def top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest scores of each row, of equal ones the first: largest first.
+def top(scores: Tensor, k: int, items: Tensor | None = None) -> Found:
+    """The k items of each row with the largest scores, of equal ones the first: largest first.
 
     :param scores: (B, M).
-    :returns: (B, K) scores and (B, K) int64 columns, K the smaller of k and M.
+    :param items: (B, M) int64 that have them; None for the numbers of the columns.
     """
     more = min(k + 1, scores.shape[1])
     values, columns = scores.topk(more)
@@ -156,4 +150,7 @@ def top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
         enough = (scores[row] >= values[row, -1]).nonzero()[:, 0]
         order = scores[row, enough].sort(descending=True, stable=True).indices[:more]
         columns[row] = enough[order]
-    return values[:, :k], columns[:, :k]
+    missing = (0, max(0, k - more))
+    values = pad(values[:, :k], missing, value=-torch.inf)
+    best = (columns if items is None else items.gather(1, columns))[:, :k]
+    return Found(pad(best, missing) * (values > -torch.inf), values)

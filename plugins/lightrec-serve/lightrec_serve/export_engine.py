@@ -197,8 +197,7 @@ class ExportEngine(ExportedEngine):
             fresh = pad(fresh, (1, 0), value=-torch.inf)  # one column more, for all other items
             fresh.scatter_(1, (seen - known + 1).clamp_min(0), -torch.inf)
             new = torch.arange(known - 1, known + len(self.live)).expand(len(fresh), -1)
-            scores, order = top(torch.cat([scores, fresh], 1), k)
-            items = torch.cat([items, new], 1).gather(1, order) * (scores > -torch.inf)
+            items, scores = top(torch.cat([scores, fresh], 1), k, torch.cat([items, new], 1))
         ranked = []
         for one, numbers, its in zip(queries, items.tolist(), scores.tolist(), strict=True):
             numbers = [item for item in numbers[: one.query.k] if item]
