@@ -44,9 +44,8 @@ def encode(
     """
     if out.suffix not in (".parquet", ".safetensors"):
         raise RecipeError(f"--out must end in .parquet or .safetensors, not {out.name}.")
-    import polars as pl
     import pyarrow as pa
-    from pyarrow.parquet import ParquetWriter
+    from pyarrow.parquet import write_table
 
     from lightrec import plugins
     from lightrec.data.domain import with_texts
@@ -76,16 +75,10 @@ def encode(
         vectors = item_vectors(_named(encoder or "TextEncoder"), catalog)[1:]
     catalog = catalog.select(Column.ITEM, Column.TITLE)
     if out.suffix == ".parquet":
-        kind = pl.Array(pl.Float32, vectors.shape[1])
-
-        def table(start: int) -> pa.Table:
-            rows = slice(start, start + ROWS)
-            column = pl.Series("vector", vectors[rows].numpy(), kind)
-            return catalog[rows].with_columns(column).to_arrow()
-
-        with new_file(out) as part, ParquetWriter(part, table(len(vectors)).schema) as writer:
-            for start in range(0, len(vectors), ROWS):
-                writer.write_table(table(start))
+        numbers = pa.array(vectors.numpy().reshape(-1))
+        column = pa.FixedSizeListArray.from_arrays(numbers, vectors.shape[1])
+        with new_file(out) as part:
+            write_table(catalog.to_arrow().append_column("vector", column), part, ROWS)
     else:
         ids = json.dumps(catalog[Column.ITEM].to_list(), ensure_ascii=False)
         save_tensors({"vectors": vectors}, out, {"items": ids})
