@@ -19,7 +19,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lightrec.errors import RecipeError, no_such
+from lightrec.api import RecipeError
+from lightrec.errors import no_such
 
 Role = Literal["read", "feedback", "admin"]
 ROLES: Final[Mapping[str, int]] = {"read": 1, "feedback": 2, "admin": 3}

@@ -8,11 +8,11 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from lightrec.api import PADDING, Column
+from lightrec.api import PADDING, Column, RecipeError
 from lightrec.data.filters import Filter, as_times
 from lightrec.data.names import Names, Selection
 from lightrec.data.types import Kind
-from lightrec.errors import RecipeError, no_such
+from lightrec.errors import no_such
 
 HELD: Final = 256
 """Number of requests whose conditions are remembered with what they leave."""

@@ -10,8 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from lightrec.api import RecipeError
 from lightrec.cli.command import with_options_of
-from lightrec.errors import RecipeError
 from lightrec_serve.access import Limits, Role, Tokens, read_tokens
 
 GRACE: Final = 30

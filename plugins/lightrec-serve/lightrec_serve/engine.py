@@ -17,8 +17,8 @@ from lightrec_export.worth import worth_of
 from lightrec_rules.rules import RuleBook, Standing
 from torch import Tensor
 
-from lightrec.api import Column
-from lightrec.errors import LightrecError, RecipeError
+from lightrec.api import Column, RecipeError
+from lightrec.errors import LightrecError
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.newcomers import Newcomers
 

@@ -18,12 +18,11 @@ from torch import Tensor
 from torch.nn.functional import normalize, pad
 from torch.nn.utils.rnn import pad_sequence
 
-from lightrec.api import PADDING, Column, Key
+from lightrec.api import PADDING, Column, Key, RecipeError
 from lightrec.data.names import Names
 from lightrec.data.people import Person, with_events
-from lightrec.errors import LightrecError, RecipeError, RunError
+from lightrec.errors import LightrecError, RunError
 from lightrec.list_ranking import ListRanking
-from lightrec.ranking.blend import Blend
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import Engine, Query, Ranked, Reason
 from lightrec_serve.newcomers import Newcomers, placed
@@ -262,16 +261,12 @@ class ExportedBlend(ListRanking):
             raise RunError(f"{exported.folder} has two towers and no blend.")
         popular = SimpleNamespace(counts=exported.popular)
         run: Any = SimpleNamespace(popularity=popular, demographic=exported.attributes)
+        self.ranker: Any = SimpleNamespace(scorer=exported.blend)
         self.held, self.run, self.blend, self.by = exported, run, exported.blend, "blend"
         self.names, self.counts, self.people, self.ranking = names, exported.events, self, self
         self.rows = exported.people()
         """Tensors of each person, by their ids: what :class:`Person` knows."""
         self.outside = SimpleNamespace(rows={})
-
-    @property
-    def model(self) -> Blend:
-        """The blend, which scores the items for somebody with a history."""
-        return self.blend
 
     def wished(self, *_: object) -> tuple[Tensor, float]:
         """Refuse a wish."""

@@ -9,7 +9,8 @@ from operator import attrgetter
 from time import time_ns
 from typing import Final
 
-from lightrec.errors import LightrecError, RecipeError
+from lightrec.api import RecipeError
+from lightrec.errors import LightrecError
 from lightrec_serve import personal
 from lightrec_serve.schema import Event
 from lightrec_serve.sessions import Patient, Sessions, State

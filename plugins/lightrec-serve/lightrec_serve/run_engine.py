@@ -16,10 +16,10 @@ from lightrec_rules.rules import RuleBook, Standing
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec.api import Column, Key, Past
+from lightrec.api import Column, Key, Past, RecipeError
 from lightrec.data.domain import showable_to, with_texts
 from lightrec.data.people import Person, with_events
-from lightrec.errors import LightrecError, RecipeError, RunError
+from lightrec.errors import LightrecError, RunError
 from lightrec.ranking.lists import diversified
 from lightrec.ranking.ranker import likeness
 from lightrec_serve.catalog import Catalog

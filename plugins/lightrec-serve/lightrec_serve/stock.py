@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from lightrec.errors import LightrecError, RecipeError
+from lightrec.api import RecipeError
+from lightrec.errors import LightrecError
 from lightrec_serve.batching import Batcher
 from lightrec_serve.engine import Engine
 from lightrec_serve.schema import Item
