@@ -19,6 +19,7 @@ from torch import Tensor
 from benchmarks import LIGHTREC
 from benchmarks.measure import Cell
 from lightrec.data.store import padded
+from lightrec.evaluation.base import keys_of
 from lightrec.intervals import bootstrap_interval
 from lightrec.keys import PADDING, Column
 from lightrec.ranking.item_models.base import Evidence, Popularity
@@ -89,12 +90,10 @@ def judge(updated: Path, anew: Path, before: Path, day: Path) -> dict[str, float
     popular = Popularity().fit(Evidence.of(store, torch.zeros(store.num_items + 1, 0)))
     own["popularity"] = gains(runs["anew"], popular.scores, log, fresh)
     users = torch.from_numpy(fresh["user"].rank("dense").cast(pl.Int64).to_numpy() - 1)
-    metrics: dict[str, float] = {"events": float(len(users)), "users": float(len(users.unique()))}
+    metrics: dict[str, float] = {"events": float(len(users))}
     metrics |= {f"{name}/ndcg@10": float(values.mean()) for name, values in own.items()}
-    for name in ("update", "left", "popularity"):
-        mean, low, high = bootstrap_interval(own[name] - own["anew"], users)
-        key = f"{name}-minus-anew/ndcg@10"
-        metrics |= {key: mean, f"{key}/low": low, f"{key}/high": high}
+    ahead = bootstrap_interval(own["update"] - own["anew"], users)
+    metrics |= keys_of("update-minus-anew/ndcg@10", ahead)
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
 
 

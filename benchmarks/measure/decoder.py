@@ -21,7 +21,6 @@ def measure(cell: Cell) -> dict[str, float]:
         metrics[f"{name}/cpu_seconds"] = time.process_time() - began
         results[name] = ranked(run)[RANKER]
         metrics[f"{name}/ndcg@10"] = results[name].metrics()["ndcg@10"]
-        metrics[f"{name}/validation/ndcg@10"] = run.metrics("ranker")["validation/ndcg@10"]
     for name in ("transformer", "random"):
         ahead = results["pretrained"].bootstrap(results[name], seed=cell.seed)
         metrics |= keys_of(f"pretrained-minus-{name}/ndcg@10", ahead)

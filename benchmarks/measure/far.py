@@ -10,4 +10,4 @@ def measure(cell: Cell) -> dict[str, float]:
     run = cell.run("generic", "--offline", "--until", "users_a", *cell.options)
     metrics = dict(KnownTruth().evaluate(run, cell.seed).metrics)
     gain = metrics["truth/learned/spearman"] - metrics["truth/logit/spearman"]
-    return metrics | {"truth/gain": gain} | run.metrics("users_a")
+    return metrics | {"truth/gain": gain}

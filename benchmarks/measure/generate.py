@@ -1,18 +1,15 @@
 """A generator on one log: how it ranks the test events by its exact law."""
 
 import time
-from collections.abc import Mapping
 
 import torch
 from lightrec_generate.generator import Generator
-from torch import Tensor
 
 from benchmarks.measure import Cell
-from lightrec.data.sequences import Sequences
-from lightrec.data.store import TEST
+from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.keys import Key
-from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import evaluate_scores
+from lightrec.ranking.scorers import by_history
 
 METRICS = ("ndcg@10", "recall@10")
 
@@ -24,20 +21,13 @@ def measure(cell: Cell) -> dict[str, float]:
     run = cell.run("generator-alone", *cell.options)
     metrics = {"training/cpu_seconds": time.process_time() - began, **run.metrics("generator")}
     generator = Generator.load(run.folder("generator"))
-    events = EvaluationEvents(Sequences.all_events(run.data), TEST, None, 256, None, cell.seed)
+    events = HeldOutLog(None).events(run.data, cell.seed)
     began = time.process_time()
     for batch in events:
         generator.scores(batch[Key.HISTORY])
     metrics["ms a user"] = 1e3 * (time.process_time() - began) / len(events.events)
-    off: list[float] = []
-
-    def scores(batch: Mapping[str, Tensor]) -> Tensor:
-        law = generator.scores(batch[Key.HISTORY])
-        off.append(float((law.double().exp().sum(1) - 1).abs().max()))
-        return law
-
     nothing_seen = ({**batch, Key.SEEN: batch[Key.SEEN][:, :0]} for batch in events)
     for name, batches in (("removed", events), ("kept", nothing_seen)):
-        result = evaluate_scores(scores, batches)
-        metrics |= {f"{name}/{metric}": result.metrics()[metric] for metric in METRICS}
-    return metrics | {"events": len(events.events), "off one": max(off)}
+        found = evaluate_scores(by_history(generator), batches).metrics()
+        metrics |= {f"{name}/{metric}": found[metric] for metric in METRICS}
+    return metrics

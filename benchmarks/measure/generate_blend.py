@@ -7,10 +7,8 @@ import yaml
 from lightrec_generate.in_blend import GeneratorShares
 
 from benchmarks.measure import Cell
-from lightrec.data.sequences import Sequences
-from lightrec.data.store import TEST
 from lightrec.evaluation.base import keys_of
-from lightrec.ranking.evaluation_events import EvaluationEvents
+from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.scorers import by_history
 
@@ -18,7 +16,7 @@ RECIPE = Path(__file__).parents[2] / "recipes" / "generic" / "ranker.yaml"
 NAME = GeneratorShares.__name__
 
 
-def measure(cell: Cell) -> dict[str, float | str]:
+def measure(cell: Cell) -> dict[str, float]:
     """Train a generator, and the ranker with its blend twice; compare test events by user."""
     cell.run("generator-alone", *cell.options, *cell["generator"], name="generator")
     parts = yaml.safe_load(RECIPE.read_text())["model"]["init_args"]["item_models"]
@@ -29,10 +27,9 @@ def measure(cell: Cell) -> dict[str, float | str]:
         "without": cell.run("generic", *cell.options, *until, name="without"),
         "with": cell.run("generic", *cell.options, *until, *more, name="with"),
     }
-    events = EvaluationEvents(Sequences.all_events(runs["with"].data), TEST, None, 256, None, 0)
+    events = HeldOutLog(None).events(runs["with"].data, 0)
     results = {name: evaluate_scores(by_history(run.blend), events) for name, run in runs.items()}
     ahead = results["with"].bootstrap(results["without"], seed=cell.seed)
     metrics = {f"{name}/ndcg@10": result.metrics()["ndcg@10"] for name, result in results.items()}
     metrics["weight"] = runs["with"].blend.weights[NAME]
-    metrics |= {f"{name}/chosen": run.blend.chosen for name, run in runs.items()}
     return metrics | keys_of("ahead/ndcg@10", ahead)

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from benchmarks.measure import Cell, peak
+from benchmarks.measure.recsim_worlds import steps
 from lightrec.encoders.layers import Layers
 from lightrec.encoders.text import TextEncoder
 
@@ -75,25 +76,11 @@ def tuning(encoder: TextEncoder, texts: list[str], tune: str) -> Callable[[], in
     return step
 
 
-def rollouts() -> Callable[[], int]:
-    """Play random slates in the world of interests that change."""
-    world = InterestEvolution(USERS, device=DEVICE)
-    state = world.reset()
-
-    def step() -> int:
-        nonlocal state
-        for _ in range(PART):
-            _, state = world.step_and_maybe_reset(world.rand_action(state))
-        return PART * USERS
-
-    return step
-
-
 def measure(cell: Cell) -> dict[str, float | str]:
     """Texts or user-steps a second, and the peak of memory, the device's where it has its own."""
     torch.manual_seed(cell.seed)
     if cell["what"] == "rollouts":
-        step = rollouts()
+        step = steps(InterestEvolution(USERS, device=DEVICE), PART)
     else:
         drawn = torch.randint(30_000, (4 * BATCH, cell["tokens"])).tolist()
         texts = [" ".join(f"w{word}" for word in words) for words in drawn]

@@ -13,11 +13,10 @@ import torch
 
 from benchmarks.measure import Cell
 from benchmarks.measure.published import compared
-from lightrec.data.sequences import Sequences
-from lightrec.data.store import TEST
 from lightrec.encoders.text import TextEncoder
 from lightrec.errors import NotApplicable
 from lightrec.evaluation.base import keys_of
+from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.keys import Key
 from lightrec.ranking.blend import RANKER, Blend
 from lightrec.ranking.blend_weights import Candidates, choose_weights
@@ -29,7 +28,6 @@ from lightrec.ranking.blending import (
     pruned,
     validation_events,
 )
-from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models import item_to_item as items
 from lightrec.ranking.item_models.base import Evidence, ItemModel, Popularity, choose
 from lightrec.ranking.metrics import RankingResult, mean_ranks
@@ -68,8 +66,6 @@ class Log:
         self.data = SequenceData(self.folder, TextEncoder(), seed=seed)
         self.judged = validation_events(self.data, JUDGED)
         self.models: dict[str, ItemModel] = {}
-        self.values: dict[str, float] = {}
-        """NDCG@10 on validation events."""
 
     def fit(self, name: str, model: ItemModel, text: Path | None = None) -> None:
         """Choose a model's settings, unless the log is not of a kind for it.
@@ -81,7 +77,7 @@ class Log:
             data = SequenceData(self.folder, TextEncoder(), text=str(text))
         evidence = Evidence.of(data.store, data.vectors)
         try:
-            self.models[name], self.values[name] = choose(
+            self.models[name], _ = choose(
                 model, evidence, lambda own: judge(by_history(own), self.judged)["ndcg@10"]
             )
         except NotApplicable as reason:
@@ -104,8 +100,7 @@ class Log:
     ) -> dict[str, RankingResult]:
         """Rank the test events; under names with ``kept/`` among items already seen, too."""
         blend = Blend(Ranker(self.data.num_items), self.models)
-        log = Sequences.all_events(self.data.store)
-        events = EvaluationEvents(log, TEST, None, 128, EVENTS, self.seed)
+        events = HeldOutLog(EVENTS, 128).events(self.data.store, self.seed)
         ranks: dict[str, list[torch.Tensor]] = {}
         for batch in events:
             said = {name: blend.logarithms(name, batch[Key.HISTORY], batch) for name in self.models}
@@ -139,18 +134,9 @@ def measure(cell: Cell) -> dict[str, object]:
         alone += ["words", "Popularity"]
     weights |= {name: {name: 1.0} for name in alone}
     results = log.ranked(weights, run.blend if shipped else None)
-    metrics: dict[str, object] = {
-        f"{name}/validation/ndcg@10": value for name, value in log.values.items()
-    }
-    metrics |= {f"{name}/weight/{part}": w for name in weights for part, w in weights[name].items()}
-    metrics |= run.metrics("text")
-    if shipped:
-        metrics |= compared(run, cell.seed)
-    metrics["users"], metrics["items"] = log.data.store.num_users, log.data.num_items
-    metrics["events"] = len(results["frozen"].ranks)
-    for name, result in results.items():
-        found = result.metrics()
-        metrics |= {f"{name}/{kind}": found[kind] for kind in ("ndcg@10", "recall@10")}
+    metrics: dict[str, object] = compared(run, cell.seed) if shipped else {}
+    metrics |= {"users": log.data.store.num_users, "events": len(results["frozen"].ranks)}
+    metrics |= {f"{name}/ndcg@10": each.metrics()["ndcg@10"] for name, each in results.items()}
     for one, other in PAIRS:
         for kind in ("", "kept/") if one in weights and other in weights else ():
             ahead = results[kind + one].bootstrap(results[kind + other], seed=cell.seed)

@@ -12,14 +12,15 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightrec_worlds.playing import play
+from tensordict import TensorDictBase
 from torch import Tensor
 
 from benchmarks.measure import Cell
-from benchmarks.measure.worlds import WORLDS, Setup, at_seed, references, true_rewards
+from benchmarks.measure.worlds import WORLDS, Setup, at_seed, references
+from lightrec.keys import Key
 from lightrec.policies.base import Policy
-from lightrec.simulators.rollout import Sessions
-from lightrec.simulators.rollout import play as play_policy
+from lightrec.simulators.rollout import ActingPolicy, play
+from lightrec.simulators.world import Scored, World
 from lightrec.stages import recipes
 from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
@@ -40,15 +41,19 @@ class Course(Callback):
         self.points.append((round(time.process_time() - self.began, 1), found))
 
 
-def judged(name: str, sessions: Sessions, truth: Tensor) -> dict[str, float]:
-    """Return with its error, length, and reward per step."""
-    length = sessions.length.squeeze(0)
-    return {
-        f"{name}/return": float(truth.mean()),
-        f"{name}/error": float(truth.std()) / len(truth) ** 0.5,
-        f"{name}/length": float(length.mean()),
-        f"{name}/per_step": float(truth.sum() / length.sum()),
-    }
+def judged(
+    name: str, policy: ActingPolicy, world: World, seed: int, deterministic: bool = True
+) -> dict[str, float]:
+    """Mean true return and length of a policy's sessions."""
+    truth = torch.zeros(SESSIONS)
+
+    def record(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+        truth.add_(following[Key.TRUE_REWARD].squeeze(1) * alive)
+
+    torch.manual_seed(seed)
+    users, how = torch.arange(SESSIONS), {"deterministic": deterministic, "record": record}
+    sessions, _ = play(policy, world, users, at_seed(seed), **how)
+    return {f"{name}/return": float(truth.mean()), f"{name}/length": float(sessions.length.mean())}
 
 
 def trained(setup: Setup, learner: str, seed: int, more: list[str], folder: Path) -> dict:
@@ -60,17 +65,7 @@ def trained(setup: Setup, learner: str, seed: int, more: list[str], folder: Path
     found: dict = {"training_cpu_seconds": time.process_time() - began}
     policy, world = Policy.load(folder / "policy"), setup.make(SESSIONS)
     for name in ("mode", "sample"):
-        truth = torch.zeros(SESSIONS)
-        torch.manual_seed(seed)
-        sessions, _ = play_policy(
-            policy,
-            world,
-            torch.arange(SESSIONS),
-            at_seed(seed),
-            deterministic=name == "mode",
-            record=true_rewards(truth),
-        )
-        found |= judged(name, sessions, truth)
+        found |= judged(name, policy, world, seed, name == "mode")
     return found | {"course": course.points}
 
 
@@ -78,14 +73,7 @@ def compared(setup: Setup, seed: int) -> dict:
     """Judge what learns nothing, on the same sessions."""
     world, found = setup.make(SESSIONS), {}
     for name, scores in references(world).items():
-        played = play(world, scores, at_seed(seed))
-        length = played.length.float()
-        found |= {
-            f"{name}/return": float(played.returns.mean()),
-            f"{name}/error": float(played.returns.std()) / SESSIONS**0.5,
-            f"{name}/length": float(length.mean()),
-            f"{name}/per_step": float(played.returns.sum() / length.sum()),
-        }
+        found |= judged(name, Scored(scores), world, seed)
     return found
 
 

@@ -6,13 +6,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import Cell
-from lightrec.data.sequences import Sequences
-from lightrec.data.store import TEST
 from lightrec.evaluation.base import keys_of
-from lightrec.evaluation.held_out import item_models
+from lightrec.evaluation.held_out import HeldOutLog, item_models
 from lightrec.keys import Key
 from lightrec.ranking.blend import RANKER
-from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import RankingResult, mean_ranks
 from lightrec.run import Run
 
@@ -28,7 +25,7 @@ def ranked(run: Run) -> dict[str, RankingResult]:
     blend, pieces = run.blend, dict[str, list[Tensor]]()
     every = {RANKER: blend.ranker} | item_models(run)
     others = {name: each for name, each in every.items() if name not in blend.parts}
-    events = EvaluationEvents(Sequences.all_events(run.data), TEST, None, 256, None, 0)
+    events = HeldOutLog(None).events(run.data, 0)
     for batch in events:
         history = batch[Key.HISTORY]
         total, scores = blend.summed(history, batch)
@@ -38,7 +35,7 @@ def ranked(run: Run) -> dict[str, RankingResult]:
             for kind, seen in (("", batch[Key.SEEN]), ("kept/", None)):
                 ranks = mean_ranks(given, batch[Key.TARGET], seen)
                 pieces.setdefault(f"{kind}{name}", []).append(ranks)
-    about = [torch.cat([batch[key] for batch in events]) for key in (Key.USER, Key.TARGET)]
+    about = [*map(torch.from_numpy, (events.users, events.targets))]
     return {name: RankingResult(*about, torch.cat(ranks)) for name, ranks in pieces.items()}
 
 
@@ -51,7 +48,6 @@ def compared(run: Run, seed: int) -> dict[str, float | str]:
         if "kept/" not in name:
             ahead = results["blend"].bootstrap(result, seed=seed)
             metrics |= keys_of(f"test/blend-minus-{name}/ndcg@10", ahead)
-    metrics |= {f"weight/{name}": weight for name, weight in run.blend.weights.items()}
     return metrics | {"test/events": len(results["blend"].ranks), "chosen": run.blend.chosen}
 
 

@@ -98,14 +98,6 @@ class Served:
         self.process.wait(30)
 
 
-def spent(port: int) -> dict[str, float]:
-    """Seconds that the service spent on each part so far."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        lines = answer.read().decode().splitlines()
-    pairs = (line.split() for line in lines if line.startswith("lightrec_recommend_seconds_sum"))
-    return {name.split('"')[1]: float(value) for name, value in pairs}
-
-
 def recalls(folder: Path, histories: list[list[str]]) -> dict[str, float]:
     """Compare filtered slates with those of all products, computed here."""
     held, found = Exported(folder), {}
@@ -162,9 +154,7 @@ def measure(cell: Cell) -> dict[str, float]:
     service = Served(PORT, LIGHTREC, "serve", out / "export", "--port", PORT, log=out / "own.log")
     try:
         service.load(requests, 1, 3)
-        before = spent(PORT)
         metrics = measured(service, requests, "lightrec", seconds)
-        metrics |= {f"seconds/{part}": spent(PORT)[part] - before[part] for part in before}
         metrics |= recalls(out / "export", histories)
         metrics["visible_ms"] = visible()
     finally:

@@ -147,7 +147,6 @@ def measure(cell: Cell) -> dict[str, float]:
         for attack in ATTACKS:
             note(attack, lambda attack=attack: while_attacked(attack, cell["seconds"], cell.seed))
             metrics[f"{attack}/times_quiet"] = metrics[f"{attack}/p99_ms"] / metrics["quiet/p99_ms"]
-        metrics["memory_mb"] = memory(service.process.pid)
     finally:
         service.end()
     return metrics

@@ -15,12 +15,10 @@ from lightrec_ecommerce.made_up import write
 from torch import Tensor
 
 from benchmarks.measure import Cell
-from lightrec.data.sequences import Sequences
 from lightrec.data.store import LOG, META, TEST, VALIDATION, EventStore
-from lightrec.evaluation.held_out import item_models
+from lightrec.evaluation.held_out import HeldOutLog, item_models
 from lightrec.keys import PADDING, Key
 from lightrec.ranking.blend import Blend
-from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, Popularity
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.scorers import Scorer, by_history
@@ -82,8 +80,8 @@ def only(kind: int | None, scorer: Scorer) -> Scorer:
     return scores
 
 
-def ranked(recommender: str, run: Run, whole: EventStore) -> dict[str, dict[str, list[float]]]:
-    """Rank the held-out purchases: by part and scorer, NDCG@10 of each user in order.
+def ranked(recommender: str, run: Run, whole: EventStore) -> dict[str, list[float]]:
+    """Rank the held-out purchases: by scorer, NDCG@10 of each user in order.
 
     Of a scorer also those of purchases of what was met before, ``/met``, and of discoveries.
     """
@@ -95,18 +93,13 @@ def ranked(recommender: str, run: Run, whole: EventStore) -> dict[str, dict[str,
         **{name: by_history(model) for name, model in item_models(run).items()},
         "Popularity": by_history(Popularity().fit(Evidence.of(run.data, torch.zeros(0, 0)))),
     }
-    sequences = Sequences.all_events(whole)
-    values: dict[str, dict[str, list[float]]] = {}
-    for part, number in (("validation", VALIDATION), ("test", TEST)):
-        values[part] = {}
-        for name, scorer in scorers.items():
-            events = EvaluationEvents(sequences, number, None, 256, None, 0)
-            result = evaluate_scores(only(kind, scorer), events)
-            order = result.users.argsort()
-            own, known = result.per_event([10])["ndcg@10"][order], events.met[order]
-            values[part][name] = own.tolist()
-            values[part] |= {f"{name}/met": own[known].tolist()}
-            values[part] |= {f"{name}/discovered": own[~known].tolist()}
+    events, values = HeldOutLog(None).events(whole, 0), dict[str, list[float]]()
+    for name, scorer in scorers.items():
+        result = evaluate_scores(only(kind, scorer), events)
+        order = result.users.argsort()
+        own, known = result.per_event([10])["ndcg@10"][order], events.met[order]
+        parts = {"": own, "/met": own[known], "/discovered": own[~known]}
+        values |= {f"{name}{part}": each.tolist() for part, each in parts.items()}
     return values
 
 
@@ -115,10 +108,8 @@ def measure(cell: Cell) -> dict[str, object]:
     run = trained(cell)
     values = ranked(cell["recommender"], run, EventStore(cell.out / "whole"))
     metrics: dict[str, object] = {
-        f"{part}/{name}/ndcg@10": float(np.mean(own))
-        for part, scorers in values.items()
-        for name, own in scorers.items()
+        f"test/{name}/ndcg@10": float(np.mean(own)) for name, own in values.items()
     }
     for part in ("met", "discovered"):
-        metrics[f"test/{part}/events"] = len(values["test"][f"blend/{part}"])
-    return metrics | {"users/blend": [round(value, 4) for value in values["test"]["blend"]]}
+        metrics[f"test/{part}/events"] = len(values[f"blend/{part}"])
+    return metrics | {"users/blend": [round(value, 4) for value in values["blend"]]}

@@ -20,7 +20,6 @@ from benchmarks.measure import Cell
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import TEST, VALIDATION, EventStore
 from lightrec.evaluation.base import keys_of
-from lightrec.evaluation.held_out import item_models
 from lightrec.keys import Key
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import RankingResult, evaluate_scores
@@ -94,7 +93,6 @@ def measure(cell: Cell) -> dict[str, float | str]:
         tried = [each[name](setting) for each in kinds for setting in SETTINGS]
         found[name] = ranked(max(tried, key=lambda r: ranked(r, VALIDATION).metrics()["ndcg@10"]))
     results |= found
-    results |= {name: ranked(by_history(model)) for name, model in item_models(run).items()}
     ndcg = {f"test/{name}/ndcg@10": r.metrics()["ndcg@10"] for name, r in results.items()}
     best = max(found, key=lambda name: ndcg[f"test/{name}/ndcg@10"])
     ahead = results["blend"].bootstrap(found[best], seed=cell.seed)

@@ -109,12 +109,3 @@ def references(world: World) -> dict[str, Any]:
 def at_seed(seed: int) -> int:
     """the seed of the judging sessions, which no training and no validation has."""
     return 10_000 + seed
-
-
-def true_rewards(total: Tensor) -> Any:
-    """a recorder that sums up true rewards in ``total`` (B,)."""
-
-    def record(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
-        total.add_(following[Key.TRUE_REWARD].squeeze(1) * alive)
-
-    return record
