@@ -36,16 +36,19 @@ def best_part(cells: Cells) -> Derived:
 
 
 def shares(cells: Cells) -> Derived:
-    """Returns on the scale on which random slates have 0 and the world's oracle 1."""
+    """Returns on the scale on which random slates have 0 and the world's oracle 1.
+
+    Both stand in the cell itself, or in that of the world's references.
+    """
     found: Derived = {}
     for key, cell in cells.items():
-        known = cells.get(_references(key), {}).get("metrics")
-        if known:
+        known = cells.get(_references(key), cell)["metrics"]
+        if "oracle/return" in known:
             low, high = known["random/return"], known["oracle/return"]
             found[key] = {
                 name.removesuffix("/return") + "/share": (value - low) / (high - low)
                 for name, value in cell["metrics"].items()
-                if name.endswith("/return")
+                if name.endswith(("/return", "/drawn"))
             }
     return found
 
@@ -56,20 +59,6 @@ def of_finished_draws(cells: Cells) -> Derived:
     whole = {key.partition("/")[0] for key in cells}
     whole = {draw for draw in whole if {f"{draw}/{name}" for name in each} <= {*cells}}
     return {key: own for key, own in shares(cells).items() if key.partition("/")[0] in whole}
-
-
-def of_the_log(cells: Cells) -> Derived:
-    """Shares of the oracle's return by policies learned from a log alone."""
-    found: Derived = {}
-    for key, cell in cells.items():
-        own = cell["metrics"]
-        low, high = own["random/return"], own["oracle/return"]
-        found[key] = {
-            name.replace("/return", "") + "/share": (value - low) / (high - low)
-            for name, value in own.items()
-            if name.endswith(("/return", "/drawn"))
-        }
-    return found
 
 
 def times_gumbel(cells: Cells) -> Derived:
@@ -240,7 +229,7 @@ DERIVED: dict[str, Callable[[Cells], Derived]] = {
     "imitation": parts_of_peer,
     "irl": of_supervised,
     "off_policy": times_obp,
-    "offline": of_the_log,
+    "offline": shares,
     "policies": times_gumbel,
     "policies_asked": shares,
     "policies_draws": of_finished_draws,

@@ -3,8 +3,10 @@
 What a line of `lightrec run` leaves needs none of these; see :mod:`benchmarks.run`.
 """
 
+import os
 import re
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,10 +44,25 @@ class Cell:
         return Run(folder)
 
 
-def peak(process: int | str = "self") -> float:
-    """Peak resident set of a process in GiB, 0 if it has just ended.
+def resident(process: int | str = "self", kind: str = "VmHWM") -> float:
+    """Resident set of a process in GiB, by default its peak; 0 if it has just ended.
 
     ``getrusage`` counts what its parent held at the start as well.
+
+    :param kind: a line of ``/proc/PID/status``; ``VmRSS`` is what it holds now.
     """
-    found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process}/status").read_text())
+    found = re.search(rf"{kind}:\s+(\d+)", Path(f"/proc/{process}/status").read_text())
     return int(found[1]) / 2**20 if found else 0.0
+
+
+def cpu_seconds(command: Sequence[str], **how: Any) -> float:
+    """User and system time of a process, which must end well, and of its children.
+
+    :param how: of :class:`subprocess.Popen`.
+    :raises RuntimeError: where it fails.
+    """
+    process = subprocess.Popen(command, **how)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise RuntimeError(f"{command} failed with status {os.waitstatus_to_exitcode(status)}.")
+    return usage.ru_utime + usage.ru_stime

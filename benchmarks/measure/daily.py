@@ -4,9 +4,7 @@ All rank the events of the day after. Runs lie in the system's folder for tempor
 stopped benchmark goes on.
 """
 
-import resource
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +15,13 @@ import torch
 from torch import Tensor
 
 from benchmarks import LIGHTREC
-from benchmarks.measure import Cell
+from benchmarks.measure import Cell, cpu_seconds
 from lightrec.data.store import padded
 from lightrec.evaluation.base import keys_of
 from lightrec.intervals import bootstrap_interval
-from lightrec.keys import PADDING, Column
+from lightrec.keys import Column
 from lightrec.ranking.item_models.base import Evidence, Popularity
+from lightrec.ranking.metrics import event_metrics, mean_ranks
 from lightrec.run import Run
 
 DAYS, DAY = 30, 86_400
@@ -67,14 +66,8 @@ def gains(
         rows = slice(at, at + BATCH)
         history = torch.from_numpy(padded(kept, there[starts[rows]], there[ends[rows]]))
         target = torch.from_numpy(known[ends[rows]].astype(np.int64))
-        scores = score(history).clone()
-        scores[:, PADDING] = -torch.inf
-        if not store.repeats:
-            scores.scatter_(1, history, -torch.inf)
-        own = scores.gather(1, target[:, None])
-        rank = (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2 + 1
-        gain = 1 / (rank.double() + 1).log2()
-        found.append(torch.where((rank <= 10) & (target > 0), gain, 0.0))
+        ranks = mean_ranks(score(history), target, None if store.repeats else history)
+        found.append(event_metrics(ranks)["ndcg@10"].where(target > 0, 0.0))
     return torch.cat(found)
 
 
@@ -120,15 +113,7 @@ def train(cell: Cell, log: Path, out: Path, *more: str) -> float:
     """Train on a log, and count CPU seconds."""
     items = ["--items", str(log.parent / "items.csv"), "--seed", str(cell.seed)]
     words = ["run", *cell["recipe"], "--log", str(log), *items, "--until", "ranker", *more]
-    return spent(*words, "--out", str(out))
-
-
-def spent(*words: str) -> float:
-    """Run a command of lightrec, and count its CPU seconds."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([LIGHTREC, *words], check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return cpu_seconds([LIGHTREC, *words, "--out", str(out)])
 
 
 def measure(cell: Cell) -> dict[str, float]:
@@ -141,7 +126,8 @@ def measure(cell: Cell) -> dict[str, float]:
     if Run(run).version > day:
         raise SystemExit(f"{run} is beyond day {day}: remove it to begin again.")
     for number in range(Run(run).version, day + 1):
-        seconds = spent("update", str(run), "--log", str(where / f"day-{number}.csv"))
+        words = ["update", str(run), "--log", str(where / f"day-{number}.csv")]
+        seconds = cpu_seconds([LIGHTREC, *words])
     again = train(cell, where / f"upto-{day}.csv", anew)
     found = judge(run, anew, where / f"upto-{day}.csv", where / f"day-{day + 1}.csv")
     return found | {"update/cpu_seconds": seconds, "anew/cpu_seconds": again}

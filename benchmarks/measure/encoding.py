@@ -18,7 +18,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from benchmarks import LIGHTREC
 from benchmarks.logs import popular, words
-from benchmarks.measure import Cell, peak
+from benchmarks.measure import Cell, resident
 from lightrec.data.files import cache_folder
 from lightrec.encoders.hub import MINILM, files_of
 
@@ -56,7 +56,7 @@ def measure(cell: Cell) -> dict[str, float]:
         legs.append(leg := {})
         while process.poll() is None and (seconds := time.monotonic() - began) < cell["leg"]:
             leg["cpu"] = seconds  # at most, where this process ends before the other
-            leg["peak_gib"] = max(leg.get("peak_gib", 0.0), peak(process.pid))
+            leg["peak_gib"] = max(leg.get("peak_gib", 0.0), resident(process.pid))
             noted.write_text(json.dumps(legs))
             time.sleep(1)
         process.kill()

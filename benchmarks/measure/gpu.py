@@ -12,7 +12,7 @@ from lightrec_worlds.recsim import InterestEvolution
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from benchmarks.measure import Cell, peak
+from benchmarks.measure import Cell, resident
 from benchmarks.measure.recsim_worlds import steps
 from lightrec.encoders.layers import Layers
 from lightrec.encoders.text import TextEncoder
@@ -89,5 +89,5 @@ def measure(cell: Cell) -> dict[str, float | str]:
         step = step or reading(encoder, texts)
     found = rate(step)
     cuda = DEVICE.type == "cuda"
-    held = torch.cuda.max_memory_allocated() / 2**30 if cuda else peak()
+    held = torch.cuda.max_memory_allocated() / 2**30 if cuda else resident()
     return {"device": NAME, "per_second": found, "gib": held}

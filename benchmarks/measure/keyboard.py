@@ -13,19 +13,7 @@ import subprocess
 import sys
 
 from benchmarks import LIGHTREC
-from benchmarks.measure import Cell
-
-
-def cpu_seconds(command: list[str]) -> float:
-    """User and system time of a process, which must end well."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    nothing = subprocess.DEVNULL
-    process = subprocess.Popen(command, stdout=nothing, stderr=nothing, env=environment)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(f"{command} failed with status {status}.")
-    return usage.ru_utime + usage.ru_stime
+from benchmarks.measure import Cell, cpu_seconds
 
 
 def measure(cell: Cell) -> dict[str, float]:
@@ -33,14 +21,17 @@ def measure(cell: Cell) -> dict[str, float]:
     run = str(cell.run("video", "--until", "policy", "--fast-dev-run").path)
     lists = str(cell.out / "lists.csv")
     everybody = ["recommend", run, "--by", "blend", "--all", "--before", "test", "--out", lists]
-    cpu_seconds([LIGHTREC, *everybody])
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
+    cpu_seconds([LIGHTREC, *everybody], **quiet)
     places = {"RUN": run, "FILE": lists}
     commands = {"imports": [sys.executable, "-c", "import torch, polars"]} | {
         line: [LIGHTREC, *(places.get(word, word) for word in shlex.split(line))]
         for line in cell["commands"]
     }
     rounds = [
-        {name: cpu_seconds(each) for name, each in commands.items()}
+        {name: cpu_seconds(each, **quiet) for name, each in commands.items()}
         for _ in range(cell["rounds"] + 1)
     ]
     del rounds[0]  # the first one fills the caches of the disk

@@ -6,6 +6,7 @@ truth.
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -249,8 +250,10 @@ def speed(seed: int) -> dict[str, float]:
     return {"bootstrap/seconds": middle - begin, "resampling/seconds": end - middle}
 
 
-MADE = {"study": study, "coverage": coverage, "speed": speed}
-REAL = {
+WAYS_TO_JUDGE: dict[str, Callable[..., dict[str, float]]] = {
+    "study": study,
+    "coverage": coverage,
+    "speed": speed,
     "hillstrom": hillstrom,
     "open-bandit": open_bandit,
     "resampled-open-bandit": open_bandit_resampled,
@@ -259,6 +262,5 @@ REAL = {
 
 def measure(cell: Cell) -> dict[str, float]:
     """Measure one of them."""
-    if cell["what"] in MADE:
-        return MADE[cell["what"]](cell.seed)
-    return REAL[cell["what"]](cell.seed, Path(cell["data"]))
+    data = [Path(cell["data"])] if "data" in cell.settings else []
+    return WAYS_TO_JUDGE[cell["what"]](cell.seed, *data)

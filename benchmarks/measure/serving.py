@@ -35,9 +35,9 @@ SETTINGS = [
 ]
 
 
-def log(folder: Path, seed: int) -> list[Path]:
-    """Make up a log in which each item comes, and a table of items."""
-    rng = np.random.default_rng(seed)
+def exported(cell: Cell) -> Path:
+    """Make up a log in which each item comes, learn from it hardly, and export what was learned."""
+    rng = np.random.default_rng(cell.seed)
     again = rng.integers(ITEMS, size=USERS * LENGTH - ITEMS)
     items = np.concatenate([rng.permutation(ITEMS), again])
     users = np.repeat(np.arange(USERS), LENGTH)
@@ -50,10 +50,12 @@ def log(folder: Path, seed: int) -> list[Path]:
             "share": (rng.permutation(ITEMS) / ITEMS).round(6),
         }
     )
-    paths = [folder / "log.csv", folder / "items.csv"]
+    paths = [cell.out / "log.csv", cell.out / "items.csv"]
     events.write_csv(paths[0])
     table.write_csv(paths[1])
-    return paths
+    tables = ["--log", str(paths[0]), "--items", str(paths[1])]
+    export(cell.run("generic", *tables, *SETTINGS), cell.out / "export", what="ranker")
+    return cell.out / "export"
 
 
 def ask(method: str, path: str, body: object = None, port: int = PORT) -> dict:
@@ -143,19 +145,16 @@ def measured(service: Served, file: Path, name: str, seconds: float) -> dict[str
 
 def measure(cell: Cell) -> dict[str, float]:
     """Export a ranker that has hardly learned, serve it, and ask."""
-    out, seconds = cell.out, cell["seconds"]
-    paths = log(out, cell.seed)
-    tables = ["--log", str(paths[0]), "--items", str(paths[1])]
-    export(cell.run("generic", *tables, *SETTINGS), out / "export", what="ranker")
+    out, seconds, folder = cell.out, cell["seconds"], exported(cell)
     rng = np.random.default_rng(cell.seed + 1)
     histories = [list(map(str, rng.integers(ITEMS, size=LENGTH))) for _ in range(500)]
     requests = out / "requests.json"
     requests.write_text(json.dumps([["/recommend", {"history": h, "k": K}] for h in histories]))
-    service = Served(PORT, LIGHTREC, "serve", out / "export", "--port", PORT, log=out / "own.log")
+    service = Served(PORT, LIGHTREC, "serve", folder, "--port", PORT, log=out / "own.log")
     try:
         service.load(requests, 1, 3)
         metrics = measured(service, requests, "lightrec", seconds)
-        metrics |= recalls(out / "export", histories)
+        metrics |= recalls(folder, histories)
         metrics["visible_ms"] = visible()
     finally:
         service.end()

@@ -16,11 +16,10 @@ from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from time import perf_counter
 
-import numpy as np
-
 from benchmarks import LIGHTREC
 from benchmarks.measure import Cell
 from benchmarks.measure.serving import Served
+from benchmarks.measure.serving_client import quantiles, request
 
 PORT = 8361
 PAUSE = 0.01
@@ -75,29 +74,13 @@ def requests(attack: str, client: Client, draw: random.Random) -> Iterator[Reque
         }[attack]
 
 
-ATTACKS = (
-    "misspelt titles",
-    "conditions",
-    "brackets",
-    "wishes left behind",
-    "explanations",
-    "new items",
-    "events of a session",
-    "an operator's numbers",
-)
-
-
 def attacking(attack: str, seed: int) -> None:
     """Attack until the process is ended."""
     client = Client()
     for method, path, body in requests(attack, client, random.Random(seed)):
         if attack == "wishes left behind":
-            content = json.dumps(body).encode()
-            head = (
-                f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-            )
             with suppress(OSError), socket.create_connection(("127.0.0.1", PORT)) as left:
-                left.sendall(head.encode() + b"content-length: %d\r\n\r\n" % len(content) + content)
+                left.sendall(request(method, path, body))
             time.sleep(PAUSE)
             continue
         try:
@@ -112,11 +95,10 @@ def slates(seconds: float, draw: random.Random) -> dict[str, float]:
     end = perf_counter() + seconds
     while (began := perf_counter()) < end:
         status, _ = client.ask("POST", "/recommend", {"user": str(draw.randint(1, USERS))})
-        times.append((perf_counter() - began) * 1000)
+        times.append(perf_counter() - began)
         errors += status != 200
         time.sleep(PAUSE)
-    p50, p99 = np.quantile(times, [0.5, 0.99])
-    return {"p50_ms": float(p50), "p99_ms": float(p99), "max_ms": max(times), "errors": errors}
+    return quantiles(times) | {"max_ms": 1000 * max(times), "errors": errors}
 
 
 def while_attacked(attack: str, seconds: float, seed: int) -> dict[str, float]:
@@ -144,16 +126,9 @@ def measure(cell: Cell) -> dict[str, float]:
     try:
         slates(3, random.Random(0))
         note("quiet", lambda: slates(cell["seconds"], random.Random(cell.seed)))
-        for attack in ATTACKS:
+        for attack in cell["attacks"]:
             note(attack, lambda attack=attack: while_attacked(attack, cell["seconds"], cell.seed))
             metrics[f"{attack}/times_quiet"] = metrics[f"{attack}/p99_ms"] / metrics["quiet/p99_ms"]
     finally:
         service.end()
     return metrics
-
-
-def memory(process: int) -> float:
-    """The megabytes that a process has in memory."""
-    with open(f"/proc/{process}/status") as status:
-        lines = dict(line.split(":", 1) for line in status)
-    return int(lines["VmRSS"].split()[0]) / 1024

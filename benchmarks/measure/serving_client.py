@@ -14,10 +14,10 @@ from time import perf_counter
 import numpy as np
 
 
-def request(path: str, body: object) -> bytes:
+def request(method: str, path: str, body: object = None) -> bytes:
     """The bytes of a request over a connection that stays."""
-    content = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    content = b"" if body is None else json.dumps(body).encode()
+    head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     return head.encode() + b"content-length: %d\r\n\r\n" % len(content) + content
 
 
@@ -40,6 +40,12 @@ class Connection:
         return int(head[9:12]), await self.reader.readexactly(length)
 
 
+def quantiles(times: list[float]) -> dict[str, float]:
+    """Two of them, in milliseconds, of seconds."""
+    p50, p99 = np.quantile(times, [0.5, 0.99]) * 1000
+    return {"p50_ms": float(p50), "p99_ms": float(p99)}
+
+
 async def load(port: int, requests: list[bytes], clients: int, seconds: float) -> dict[str, float]:
     """Ask for some seconds, and give the answers a second, quantiles in milliseconds and errors."""
     times: list[float] = []
@@ -58,11 +64,9 @@ async def load(port: int, requests: list[bytes], clients: int, seconds: float) -
     began = perf_counter()
     await asyncio.gather(*map(client, range(clients)))
     took = perf_counter() - began
-    quantiles = np.quantile(np.array(times) * 1000, [0.5, 0.99])
     return {
         "answers_per_second": len(times) / took,
-        "p50_ms": float(quantiles[0]),
-        "p99_ms": float(quantiles[1]),
+        **quantiles(times),
         "errors": float(sum(n for status, n in statuses.items() if status != 200)),
     }
 
@@ -70,5 +74,5 @@ async def load(port: int, requests: list[bytes], clients: int, seconds: float) -
 if __name__ == "__main__":
     port, clients, seconds, file = sys.argv[1:]
     requests = json.loads(Path(file).read_text())
-    bodies = [request(path, body) for path, body in requests]
+    bodies = [request("POST", path, body) for path, body in requests]
     print(json.dumps(asyncio.run(load(int(port), bodies, int(clients), float(seconds)))))

@@ -11,28 +11,16 @@ import json
 import random
 import string
 from collections import Counter
-from pathlib import Path
 from time import perf_counter
 
-import numpy as np
-from lightrec_export.export import export
-
 from benchmarks import LIGHTREC
-from benchmarks.measure import Cell
-from benchmarks.measure.serving import SETTINGS, Served, log
+from benchmarks.measure import Cell, resident
+from benchmarks.measure.serving import Served, exported
 from benchmarks.measure.serving_als import ITEMS
-from benchmarks.measure.serving_attacks import memory
-from benchmarks.measure.serving_client import Connection
+from benchmarks.measure.serving_client import Connection, quantiles, request
 
 PORT, CLIENTS, K = 8395, 32, 5
 TENTHS = 10
-
-
-def request(method: str, path: str, body: object = None) -> bytes:
-    """The bytes of a request over a connection that stays."""
-    content = b"" if body is None else json.dumps(body).encode()
-    head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    return head.encode() + b"content-length: %d\r\n\r\n" % len(content) + content
 
 
 class Traffic:
@@ -51,7 +39,7 @@ class Traffic:
             self.times.append(perf_counter() - began)
         self.statuses[status] += 1
         if self.statuses.total() * TENTHS // self.most > len(self.memory):
-            self.memory.append(memory(self.process))
+            self.memory.append(1024 * resident(self.process, "VmRSS"))
             print(
                 f"{self.statuses.total():,}: {self.memory[-1]:.0f} MB",
                 dict(self.statuses),
@@ -117,12 +105,9 @@ class Traffic:
 
 def measure(cell: Cell) -> dict[str, float]:
     """Export a ranker that has hardly learned, serve it, and let visitors come."""
-    paths = log(cell.out, cell.seed)
-    tables = ["--log", str(paths[0]), "--items", str(paths[1])]
-    export(cell.run("generic", *tables, *SETTINGS), cell.out / "export", what="ranker")
-    store: Path = cell.out / "served.db"
+    export, store = exported(cell), cell.out / "served.db"
     options = ("--port", PORT, "--store", f"sqlite:///{store}")
-    command = (LIGHTREC, "serve", cell.out / "export", *options)
+    command = (LIGHTREC, "serve", export, *options)
     service = Served(PORT, *command, log=cell.out / "own.log")
     try:
         traffic = Traffic(cell.seed, cell["requests"], service.process.pid)
@@ -134,7 +119,7 @@ def measure(cell: Cell) -> dict[str, float]:
     return {
         "requests": answered,
         "requests_per_second": answered / seconds,
-        "p99_ms": float(np.quantile(traffic.times, 0.99)) * 1000,
+        "p99_ms": quantiles(traffic.times)["p99_ms"],
         "errors": sum(n for status, n in traffic.statuses.items() if status >= 500),
         "store_mb": store.stat().st_size / 2**20,
         "growth": late / early - 1,

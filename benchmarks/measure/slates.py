@@ -12,7 +12,7 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
-from benchmarks.measure import Cell, peak
+from benchmarks.measure import Cell, resident
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.slates import (
     Slates,
@@ -153,13 +153,13 @@ def ordered(logits: Tensor, slate: tuple[int, ...]) -> float:
 
 def memory(items: int) -> Metrics:
     """Peak resident memory in GiB: of the libraries, of 256 users' slates, of the distribution."""
-    metrics = {"libraries_gib": peak()}
+    metrics = {"libraries_gib": resident()}
     user, item = towers(256, items, 2.0)
     mask = torch.rand(256, items) < 0.9
     two_tower_slates(user, item, mask)
-    metrics["two_towers_gib"] = peak()
+    metrics["two_towers_gib"] = resident()
     PlackettLuce(user @ item.T, mask, PLACES).sample_and_log_prob()
-    metrics["distribution_gib"] = peak()
+    metrics["distribution_gib"] = resident()
     return metrics
 
 

@@ -6,7 +6,7 @@ libraries, and weights, gradients and AdamW's two moments.
 
 import torch
 
-from benchmarks.measure import Cell, peak
+from benchmarks.measure import Cell, resident
 from lightrec.keys import Key
 from lightrec.ranking.losses import SoftmaxLoss
 from lightrec.ranking.module import RankingModule
@@ -16,7 +16,7 @@ LENGTH, SEEN = 50, 100
 
 def step(items: int, size: int, rows: int) -> dict[str, float]:
     """Take one step; gibibytes: held (weights and their company) and added (the rest)."""
-    libraries = peak()
+    libraries = resident()
     torch.manual_seed(0)
     module = RankingModule(items, 0, size, max_length=LENGTH, mask_seen=True, loss=SoftmaxLoss())
     optimizer = torch.optim.AdamW(module.parameters())
@@ -29,7 +29,7 @@ def step(items: int, size: int, rows: int) -> dict[str, float]:
     loss.backward()
     optimizer.step()
     held = 4 * sum(p.numel() * p.element_size() for p in module.parameters()) / 2**30
-    added = peak() - libraries - held
+    added = resident() - libraries - held
     return {"loss": loss.item(), "held_gib": held, "added_gib": added}
 
 

@@ -5,9 +5,6 @@ each of its rounds and are not counted.
 """
 
 import contextlib
-import importlib.metadata
-import json
-import platform
 import sys
 import time
 from pathlib import Path
@@ -24,6 +21,7 @@ from imitation.rewards.reward_nets import BasicRewardNet, BasicShapedRewardNet
 from imitation.util import logger as imitation_logger
 from imitation.util.networks import RunningNorm
 from imitation.util.util import make_vec_env
+from protocol import write
 from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.ppo import MlpPolicy
@@ -107,10 +105,8 @@ def main(learner: str, demonstrations: str, out: str, seed: str, goal: str, limi
         "steps": course[-1][1],
         "return": course[-1][2],
         "course": course,
-        "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
     }
-    Path(out).write_text(json.dumps(found))
+    write(out, found, PACKAGES)
 
 
 if __name__ == "__main__":

@@ -40,10 +40,8 @@ def main(path: str, out: str, seed: str, cap: str = CAP) -> None:
         return vectors @ model.item_factors.T
 
     def judge(iteration: int, seconds: float, loss: float | None) -> None:
-        course.pause()
         if course.epoch(score):
             raise EndedError
-        course.start()
 
     course.start()
     with contextlib.suppress(EndedError):

@@ -121,7 +121,7 @@ class Course:
     ) -> None:
         self.split, self.patience = split, patience
         self.max_epochs, self.max_cpu_seconds = max_epochs, max_cpu_seconds
-        self.cpu_seconds, self.since = 0.0, 0.0
+        self.cpu_seconds, self.since = 0.0, None
         self.curve: list[tuple[float, float]] = []
         self.best: dict[str, float] = {}
         self.ended = ""
@@ -131,11 +131,14 @@ class Course:
         self.since = time.process_time()
 
     def pause(self) -> None:
-        """Stop the clock."""
-        self.cpu_seconds += time.process_time() - self.since
+        """Stop the clock, unless it stands."""
+        if self.since is not None:
+            self.cpu_seconds += time.process_time() - self.since
+            self.since = None
 
     def epoch(self, score: Scorer) -> bool:
         """Validate after an epoch, with the clock stopped; True where training should end."""
+        self.pause()
         found = self.split.judge(score, "validation")[f"ndcg@{CUTOFF}"]
         self.curve.append((round(self.cpu_seconds, 2), round(found, 5)))
         if found > self.best.get(f"validation/ndcg@{CUTOFF}", -1.0):
@@ -151,6 +154,7 @@ class Course:
             self.ended = f"{self.max_epochs} epochs"
         elif len(self.curve) - self.best["best_epoch"] >= self.patience:
             self.ended = f"{self.patience} epochs without a better validation"
+        self.start()
         return bool(self.ended)
 
     def write(self, path: str | Path, settings: dict[str, object], packages: Sequence[str]) -> None:
@@ -164,7 +168,12 @@ class Course:
             "ended": self.ended or "its own schedule",
             "curve": self.curve,
             "settings": settings,
-            "python": platform.python_version(),
-            "versions": {name: version(name) for name in packages},
         }
-        Path(path).write_text(json.dumps(found))
+        write(path, found, packages)
+
+
+def write(path: str | Path, found: dict[str, object], packages: Sequence[str]) -> None:
+    """Write what was found as JSON, with the versions of Python and of packages."""
+    versions = {name: version(name) for name in packages}
+    found = {**found, "python": platform.python_version(), "versions": versions}
+    Path(path).write_text(json.dumps(found))

@@ -81,11 +81,9 @@ def main(path: str, out: str, seed: str, cap: str = CAP) -> None:
         ended = False
         while not ended:
             trainer.fit(train, saved=False, verbose=False)
-            course.pause()
             model.eval()
             ended = course.epoch(score)
             model.train()
-            course.start()
         os.chdir("/")
     course.write(out, SETTINGS, ["recbole", "torch", "numpy", "scipy", "pandas"])
 

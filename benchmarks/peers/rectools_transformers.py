@@ -64,7 +64,6 @@ class Judge(pytorch_lightning.Callback):
 
         trainer.should_stop = self.course.epoch(score)
         module.train()
-        self.course.start()
 
 
 def main(path: str, out: str, seed: str, name: str, cap: str = CAP, length: str = "100") -> None:

@@ -31,7 +31,6 @@ class Judge(lightning.Callback):
         self.course, self.padding, self.length = course, course.split.num_items, length
 
     def on_train_epoch_end(self, trainer, module) -> None:
-        self.course.pause()
         module.eval()
 
         def score(users, histories):
@@ -42,7 +41,6 @@ class Judge(lightning.Callback):
 
         trainer.should_stop = self.course.epoch(score)
         module.train()
-        self.course.start()
 
 
 def main(path: str, out: str, seed: str, cap: str = CAP, length: str = "100") -> None:
