@@ -4,7 +4,7 @@ Each function takes a benchmark's cells and names metrics by cell, which join th
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from statistics import fmean
 
 Cells = Mapping[str, dict]
@@ -138,19 +138,20 @@ def updates(cells: Cells) -> Derived:
 def recsim(cells: Cells) -> Derived:
     """Ratios of speed, and relative differences of laws, from RecSim and dynamic programming."""
 
-    def metrics(key: str) -> Mapping[str, float]:
-        return cells[key]["metrics"] if key in cells else {}
+    def both(place: str) -> Iterator[Mapping[str, float]]:
+        for who in ("lightrec", "recsim"):
+            yield cells.get(f"{place}/{who}", {}).get("metrics", {})
 
     found: dict[str, float | str] = {}
-    rate = "loop/user_steps_per_cpu_second"
-    own, peer = (metrics(f"interest-evolution/speed/{who}") for who in ("lightrec", "recsim"))
+    own, peer = both("interest-evolution/speed")
     if own and peer:
+        rate = "loop/user_steps_per_cpu_second"
         found["times_recsim"] = own[rate] / peer[rate]
-    own, peer = (metrics(f"interest-evolution/sessions/{who}") for who in ("lightrec", "recsim"))
+    own, peer = both("interest-evolution/sessions")
     if own and peer:
         names = ("length", "clicks", "watch_time")
         found |= {f"{name}/off_recsim": own[name] / peer[name] - 1 for name in names}
-    own, peer = (metrics(f"long-term-satisfaction/{who}") for who in ("lightrec", "recsim"))
+    own, peer = both("long-term-satisfaction")
     if own and peer:
         off = [
             own[f"sensitivity-0.01/{name}/expected"] / peer[f"{name}/expected"] - 1

@@ -198,27 +198,23 @@ def ciao(data: Path, to: Path, seed: int) -> None:
 
 
 def chain(data: Path | None, to: Path, seed: int) -> None:
-    """A generated log in which two of three events follow from the one before."""
-    chained(seed).write_csv(to / "chain.csv")
-
-
-def chained(seed: int, users: int = 3_000, items: int = 600, length: int = 14) -> pl.DataFrame:
     """Two of three events are one of four items that follow the one before, the others popular."""
-    generator = np.random.default_rng(seed)
+    items, generator = 600, np.random.default_rng(seed)
     followers = generator.integers(0, items, (items, 4))
     popularity = np.arange(1, items + 1) ** -0.6
     popularity /= popularity.sum()
     rows = []
-    for user in range(users):
+    for user in range(3_000):
         known: list[int] = []
-        for time in range(length):
+        for time in range(14):
             item = int(generator.choice(items, p=popularity))
             if known and generator.random() < 2 / 3:
                 item = int(generator.choice(followers[known[-1]], p=(0.55, 0.25, 0.12, 0.08)))
             if item not in known:
                 known.append(item)
                 rows.append((user, item, time))
-    return pl.DataFrame(rows, schema=["user", "item", "timestamp"], orient="row")
+    head = ["user", "item", "timestamp"]
+    pl.DataFrame(rows, schema=head, orient="row").write_csv(to / "chain.csv")
 
 
 def popular(items: int, offset: float = 50.0, power: float = 0.7) -> np.ndarray:
@@ -227,16 +223,13 @@ def popular(items: int, offset: float = 50.0, power: float = 0.7) -> np.ndarray:
     return weights / weights.sum()
 
 
-def five(
-    data: Path | None, to: Path, seed: int, users: int = 250_000, items: int = 200_000
-) -> None:
+def five(data: Path | None, to: Path, seed: int) -> None:
     """Five million generated events, 20 a user."""
-    generator = np.random.default_rng(seed)
+    users, items, generator = 250_000, 200_000, np.random.default_rng(seed)
     chosen = generator.choice(items, users * 20, p=popular(items))
     times = 1_700_000_000 + generator.integers(0, 30_000_000, users * 20)
     log = {"user": np.repeat(np.arange(users), 20), "item": chosen, "time": times}
-    words = np.array(WORDS)[generator.integers(0, len(WORDS), (items, 4))]
-    titles = [" ".join(row) + f" {i}" for i, row in enumerate(words)]
+    titles = titles_of(items, 4, generator)
     pl.DataFrame({"item": np.arange(items), "title": titles}).write_csv(to / "five_items.csv")
     pl.DataFrame(log).write_csv(to / "five.csv")
 
@@ -273,9 +266,15 @@ def texts(data: Path | None, to: Path, seed: int) -> None:
     pl.DataFrame(log).write_csv(to / "texts.csv")
 
 
-def ten(data: Path | None, to: Path, seed: int, events: int = 10_000_000) -> None:
+def titles_of(items: int, words: int, generator: np.random.Generator) -> list[str]:
+    """Draw titles of a few words, which the number tells apart."""
+    drawn = np.array(WORDS)[generator.integers(0, len(WORDS), (items, words))]
+    return [f"{' '.join(row)} {number}" for number, row in enumerate(drawn)]
+
+
+def ten(data: Path | None, to: Path, seed: int) -> None:
     """Ten million generated events of three kinds, in the order of time, CSV and Parquet."""
-    users, items = 200_000, 100_000
+    users, items, events = 200_000, 100_000, 10_000_000
     generator = np.random.default_rng(seed)
     shares = generator.gamma(0.8, size=users)
     kinds = generator.choice(len(KINDS), events, p=list(KINDS.values()))
@@ -287,11 +286,10 @@ def ten(data: Path | None, to: Path, seed: int, events: int = 10_000_000) -> Non
             "event": pl.Series(np.array(list(KINDS))[kinds]),
         }
     )
-    words = np.array(WORDS)[generator.integers(0, len(WORDS), (items, 3))]
     pl.DataFrame(
         {
             "item_id": np.arange(items) + 100_001,
-            "title": [f"{' '.join(row)} {number}" for number, row in enumerate(words)],
+            "title": titles_of(items, 3, generator),
             "category": np.array(CATEGORIES)[generator.integers(0, len(CATEGORIES), items)],
             "price": np.round(np.exp(generator.normal(3.0, 1.0, items)), 2),
         }

@@ -20,6 +20,7 @@ from lightrec_ecommerce.readers import RetailReader
 from torch import Tensor
 
 from benchmarks.measure import Cell
+from benchmarks.measure.language import weights_of
 from lightrec.data.prepare import prepare
 from lightrec.data.sequences import Sequences, Targets
 from lightrec.data.store import TEST, TRAIN, VALIDATION, EventStore
@@ -27,8 +28,8 @@ from lightrec.evaluation.base import keys_of
 from lightrec.intervals import bootstrap_interval
 from lightrec.keys import Column, Key
 from lightrec.ranking.blend import RANKER, Blend
-from lightrec.ranking.blend_weights import Candidates, ahead, choose_weights
-from lightrec.ranking.blending import candidates, pruned
+from lightrec.ranking.blend_weights import ahead
+from lightrec.ranking.blending import candidates
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models import item_to_item as items
 from lightrec.ranking.item_models.als import ALS
@@ -126,22 +127,16 @@ def measure(cell: Cell) -> dict[str, float]:
     events = EvaluationEvents(validation.sequences, validation.drawn(seed), None, 128, None, 0)
     data_ = SequenceData(str(store.folder), None, seed=seed)
     given = candidates(mixed, data_, map(may_repeat, events))
-    weights, judged = {}, {}
-    for name, members in SETS.items():
-        # No ranker is trained here.
-        rows = [names.index(member) for member in members]
-        part = Candidates(given.differences[rows], given.corrections, given.ranked, given.users)
-        weights[name] = {RANKER: 0.0} | pruned(choose_weights(part, members)[0])
-        judged[name] = validation.judge(blended(fitted, weights[name]))["ndcg@10"]
+    # No ranker is trained here.
+    weights = {name: {RANKER: 0.0} | own for name, own in weights_of(given, names, SETS).items()}
+    scorers = {name: blended(fitted, own) for name, own in weights.items()}
+    judged = {name: validation.judge(scorer)["ndcg@10"] for name, scorer in scorers.items()}
     best = max(judged, key=lambda name: float(judged[name].mean()))
     chosen = next(n for n in SETS if ahead(judged[best] - judged[n], validation.users) <= 1)
     recommenders = {name: blended(again, own) for name, own in weights.items()}
     recommenders |= {"chosen": recommenders[chosen], "rule": partial(rule, store.popularity())}
     recommenders |= {n: by_history(m) for n, m in again.items()}
     metrics: dict[str, float] = {"retail/baskets": len(test.users)}
-    metrics |= {"retail/validation-baskets": len(validation.users)}
-    metrics |= {f"retail/chosen/is-{name}": float(name == chosen) for name in SETS}
-    metrics |= {f"retail/{s}/validation/ndcg@10": float(v.mean()) for s, v in judged.items()}
     recommenders["popularity"] = recommenders.pop("Popularity")
     results = {name: test.judge(scorer) for name, scorer in recommenders.items()}
     for name, values in results.items():
@@ -150,8 +145,6 @@ def measure(cell: Cell) -> dict[str, float]:
             metrics |= keys_of(key, bootstrap_interval(each, test.users, seed=seed))
             lead = results["chosen"][metric] - each
             metrics |= keys_of(f"{key}/behind", bootstrap_interval(lead, test.users, seed=seed))
-    for name, own in weights.items():
-        metrics |= {f"retail/{name}/weight/{part}": weight for part, weight in own.items()}
     return metrics
 
 

@@ -5,12 +5,11 @@ Nobody is recommended anything here: item 1 pushes to the left, item 2 to the ri
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from lightrec_worlds.world_data import WorldData, demonstrate
+from lightrec_worlds.world_data import demonstrate
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data import TensorSpec, Unbounded
@@ -27,8 +26,6 @@ POSITION_LIMIT, ANGLE_LIMIT = 2.4, 12 * 2 * math.pi / 360
 START = 0.05
 CART = "cart"
 """Key of position, velocity, angle and angular velocity, (B, 4) float32."""
-SPREAD = (0.3, 0.2, 0.01, 0.2)
-"""By how much an expert's states differ."""
 LIMIT = 10.0
 """What is observed lies within so many times the scale."""
 
@@ -123,24 +120,6 @@ class CartPole(Simulator):
         return torch.cat([torch.zeros_like(falls), -falls, falls], 1)
 
 
-class CartPoleData(WorldData):
-    """The data of policies in CartPole, demonstrated by its linear rule.
-
-    :param ending: ``fixed``, ``leave``, or ``absorbing``: sessions that end are played on.
-    :param max_steps: steps after which a session is cut.
-    :param settings: of :class:`~lightrec_worlds.world_data.WorldData`, but for the world.
-    """
-
-    def __init__(self, ending: str = "fixed", max_steps: int = 500, **settings: object) -> None:
-        chosen = {"demonstrations": "oracle", "judging": 32, "iterations": 4, **settings}
-        super().__init__("CartPole", **chosen)  # type: ignore[arg-type]
-        self.build = partial(CartPole, max_steps=max_steps, ending=ending, scale=SPREAD)
-
-    def make(self, sessions: int, device: torch.device | str = "cpu") -> Simulator:
-        """Make so many carts."""
-        return self.build(sessions, device=device)
-
-
 def push(cart: Tensor, action: Tensor) -> Tensor:
     """Move carts on by one step of .02 seconds.
 
@@ -160,14 +139,14 @@ def push(cart: Tensor, action: Tensor) -> Tensor:
     return cart + SECONDS * change
 
 
-def record(path: Path, trajectories: int = 60, steps: int = 500) -> float:
+def record(path: Path) -> float:
     """Record the rule's trajectories of whole sessions, and return their mean return.
 
     ``observation`` (60, 501, 4) float32 and ``action`` (60, 500) int64.
     """
-    world = CartPole(trajectories, max_steps=steps)
+    world = CartPole(60)
     world.set_seed(0)
-    played = demonstrate(world, Scored(world.oracle), steps)
+    played = demonstrate(world, Scored(world.oracle), world.max_steps)
     last = played["next", CART][:, -1:]
     np.savez_compressed(
         path,

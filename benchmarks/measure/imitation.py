@@ -13,10 +13,11 @@ from lightrec_lab.adversarial import AIRL, GAIL
 from lightrec_lab.imitation import SQIL
 from lightrec_lab.replay import ReplayPolicyModule
 from lightrec_worlds.tower import TowerPolicy
+from lightrec_worlds.world_data import WorldData
 from tensordict import TensorDict
 
 from benchmarks.measure import Cell
-from benchmarks.measure.carts import CartPoleData, record
+from benchmarks.measure.carts import CartPole, record
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_stage import PolicyStage
@@ -29,6 +30,8 @@ VARIANTS: dict[str, Any] = {
 }
 # The observation says all of a state: a horizon that far away keeps time out of it.
 POLICY = partial(TowerPolicy, pools=0, size=0, hidden=[64, 64], horizon=1_000_000)
+SPREAD = (0.3, 0.2, 0.01, 0.2)
+"""By how much an expert's states differ."""
 COMMON: dict[str, Any] = {
     "critic_hidden": (64, 64),
     "sessions": 32,
@@ -63,7 +66,7 @@ class Course(Callback):
         self.started = time.process_time()
 
 
-class Demonstrated(CartPoleData):
+class Demonstrated(WorldData):
     """Carts next to demonstrations from a file, in which no pole falls.
 
     :param path: as :func:`~benchmarks.measure.carts.record` writes it.
@@ -75,12 +78,18 @@ class Demonstrated(CartPoleData):
         self.held = {key: torch.from_numpy(held[key]) for key in ("observation", "action")}
         sessions, steps = self.held["action"].shape
         super().__init__(
+            "CartPole",
             iterations=iterations,
+            judging=32,
             demonstrations="random" if control else "oracle",
             demonstration_sessions=sessions,
             demonstration_steps=steps,
             policy=POLICY,
         )
+
+    def make(self, sessions: int, device: torch.device | str = "cpu") -> CartPole:
+        """Make so many carts."""
+        return CartPole(sessions, scale=SPREAD, device=device)
 
     def demonstrations(self) -> TensorDict:
         """The transitions of the file."""
@@ -88,7 +97,7 @@ class Demonstrated(CartPoleData):
             return super().demonstrations()
         carts, action = self.held["observation"].flatten(0, 1), self.held["action"]
         simulator = self.make(len(carts))
-        state = simulator.reset().update(self.build(1).seen(carts))
+        state = simulator.reset().update(simulator.seen(carts))
         rows = state.unflatten(0, self.held["observation"].shape[:2])
         found = rows[:, :-1].set(Key.ACTION, 1 + action.unsqueeze(-1))
         return found.set("next", rows[:, 1:]).flatten()

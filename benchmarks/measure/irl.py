@@ -135,10 +135,7 @@ def learn(
         enable_model_summary=False,
     )
     trainer.fit(module, data)
-    if learner is not None:
-        kept = "validation/learner/log_likelihood"
-    else:
-        kept = "validation/log_likelihood"
+    kept = f"validation/{'' if learner is None else 'learner/'}log_likelihood"
     metrics = {"log_likelihood": float(trainer.callback_metrics[kept])}
     with tempfile.TemporaryDirectory() as folder:
         module.write(Path(folder))

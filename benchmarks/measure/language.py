@@ -6,7 +6,7 @@ are chosen on validation events.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -54,6 +54,18 @@ PAIRS = (
 """What is compared, paired by user."""
 
 
+def weights_of(
+    given: Candidates, names: Sequence[str], recommenders: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, float]]:
+    """Choose the weights of each recommender's parts, which are among these names."""
+    found = {}
+    for name, parts in recommenders.items():
+        rows = [names.index(part) for part in parts]
+        own = Candidates(given.differences[rows], given.corrections, given.ranked, given.users)
+        found[name] = pruned(choose_weights(own, parts)[0])
+    return found
+
+
 class Log:
     """A prepared log with its item models, each fitted once.
 
@@ -86,13 +98,8 @@ class Log:
     def mixed(self, recommenders: Mapping[str, list[str]]) -> dict[str, dict[str, float]]:
         """Choose the weights of each recommender's parts."""
         blend = Blend(Ranker(self.data.num_items), self.models)
-        given, found = candidates(blend, self.data, validation_events(self.data, FITTED)), {}
-        names = [RANKER, *self.models]
-        for name, parts in recommenders.items():
-            rows = [names.index(part) for part in parts]
-            own = Candidates(given.differences[rows], given.corrections, given.ranked, given.users)
-            found[name] = pruned(choose_weights(own, parts)[0])
-        return found
+        given = candidates(blend, self.data, validation_events(self.data, FITTED))
+        return weights_of(given, [RANKER, *self.models], recommenders)
 
     @torch.no_grad()
     def ranked(

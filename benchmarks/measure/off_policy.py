@@ -7,6 +7,7 @@ truth.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,16 +100,11 @@ def study(seed: int) -> dict[str, float]:
         matrix, bias = learned(first, seen)
         log, means, context = drawn(ROUNDS, truth, 2 * run + 1 + 1_000 * seed)
         target = (context @ matrix + bias).softmax(1)
-        log = expected_rewards(replaced(log, target), context, penalty=1.0, seed=run)
+        log = expected_rewards(replace(log, target=target), context, penalty=1.0, seed=run)
         value = float((target * means).sum(1).mean())
         for name, estimator in ESTIMATORS.items():
             errors[name].append(abs(estimator(log).value - value) / value)
     return {f"{name}/error": float(np.mean(each)) for name, each in errors.items()}
-
-
-def replaced(log: BanditLog, target: Tensor) -> BanditLog:
-    """The log with another target."""
-    return BanditLog(log.action, log.reward, target, log.propensity, behavior=log.behavior)
 
 
 def coverage(seed: int) -> dict[str, float]:
@@ -123,10 +119,7 @@ def coverage(seed: int) -> dict[str, float]:
         for number in range(LOGS):
             log, means, _ = drawn(rounds, truth, number, rate)
             # A model that knows the half of it: what it misses is weighed.
-            expected = 0.5 * means + 0.5 * means.mean()
-            log = BanditLog(
-                log.action, log.reward, log.target, log.propensity, None, log.behavior, expected
-            )
+            log = replace(log, expected=0.5 * means + 0.5 * means.mean())
             for way in WAYS:
                 estimate = DR()(log, way, number)
                 held[way] += estimate.low <= value <= estimate.high
@@ -173,21 +166,19 @@ def hillstrom(seed: int, data: Path) -> dict[str, float]:
     spend = table["spend"].cast(pl.Float64).to_torch()
     action = torch.tensor([ARMS.index(arm) for arm in table["treatment"].to_list()])
     third = torch.full((len(spend),), 1 / 3).double()
-    found: dict[str, float] = {}
-    for number, arm in enumerate(ARMS):
-        target = torch.zeros(len(spend), len(ARMS)).double()
-        target[:, number] = 1.0
-        log = BanditLog(action, spend, target, third)
-        each = resampled(log, {"SNIPS": SNIPS()}, 20_000, seed)
-        found |= {key.replace("SNIPS", arm): value for key, value in each.items()}
+    arms = dict(zip(ARMS, torch.eye(len(ARMS)).double(), strict=True))
+    logs = {
+        arm: BanditLog(action, spend, of.expand(len(spend), -1), third) for arm, of in arms.items()
+    }
     learns = table.with_row_index().filter(pl.col("index") % 2 == 0)
     means = learns.group_by("history_segment", "treatment").agg(pl.mean("spend"))
     best = dict(means.sort("spend").select("history_segment", "treatment").iter_rows())
-    arms = torch.tensor([ARMS.index(best[segment]) for segment in table["history_segment"]])
-    target = torch.nn.functional.one_hot(arms, len(ARMS)).double()
-    log = BanditLog(action[1::2], spend[1::2], target[1::2], third[1::2])
-    each = resampled(log, {"SNIPS": SNIPS()}, 20_000, seed)
-    return found | {key.replace("SNIPS", LEARNED): value for key, value in each.items()}
+    target = torch.stack([arms[best[segment]] for segment in table["history_segment"]])
+    logs[LEARNED] = BanditLog(action[1::2], spend[1::2], target[1::2], third[1::2])
+    found: dict[str, float] = {}
+    for name, log in logs.items():
+        found |= resampled(log, {name: SNIPS()}, 20_000, seed)
+    return found
 
 
 def thompson(seed: int, data: Path) -> tuple[BanditLog, float]:

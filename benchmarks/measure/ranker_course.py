@@ -43,7 +43,6 @@ class TrainingCourse(pl.Callback):
                 f"lightrec says that validation NDCG@10 is {own:.5f}, the protocol that it is "
                 f"{self.course.curve[-1][1]:.5f}."
             )
-        self.course.start()
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.course.write(self.out, {}, ["lightning", "torch", "numpy"])
