@@ -22,12 +22,9 @@ def best_part(cells: Cells) -> Derived:
     found: Derived = {}
     for seeds in logs.values():
         named = ({m[1] for m in map(PART.match, own) if m} for own in seeds.values())
-        parts = set.intersection(*named) - {"blend", "likelihood", "sum"}
-
-        def ndcg(part: str, seeds: Mapping[str, dict] = seeds) -> float:
-            return fmean(own[f"test/{part}/ndcg@10"] for own in seeds.values())
-
-        best = max(sorted(parts), key=ndcg)
+        parts = sorted(set.intersection(*named) - {"blend", "likelihood", "sum"})
+        means = [fmean(own[f"test/{part}/ndcg@10"] for own in seeds.values()) for part in parts]
+        best = parts[means.index(max(means))]
         for key, own in seeds.items():
             ahead = f"test/blend-minus-{best}/ndcg@10"
             found[key] = {"best/part": best, "best/ndcg@10": own[f"test/{best}/ndcg@10"]}

@@ -1,4 +1,4 @@
-"""Results of benchmarks: a file each, and all of them as one tidy table.
+"""Results of benchmarks: a file each, which is read as a tidy table.
 
 ``benchmarks/results/NAME.json`` holds a benchmark's cells under their keys, with commit, command,
 seed, CPU seconds, peak memory, versions, machine and metrics. :func:`tidy` reads it as a table of
@@ -84,11 +84,6 @@ def _tidy(name: str, path: Path, changed: int) -> pl.DataFrame:
 
 def _value(value: object) -> tuple[float | None, str | None]:
     return (None, value) if isinstance(value, str) else (float(value), None)
-
-
-def everything() -> pl.DataFrame:
-    """Set the results of all benchmarks as one table."""
-    return pl.concat([tidy(path.stem) for path in sorted(RESULTS.glob("*.json"))])
 
 
 def origin() -> dict[str, object]:

@@ -14,6 +14,15 @@ from typing import Any
 from lightrec.__main__ import main as lightrec
 from lightrec.run import Run
 
+TRAINER = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+"""Settings of Lightning's trainer under which nothing is written and nothing said."""
+
 
 @dataclass(frozen=True)
 class Cell:

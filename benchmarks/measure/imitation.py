@@ -16,7 +16,7 @@ from lightrec_worlds.tower import TowerPolicy
 from lightrec_worlds.world_data import WorldData
 from tensordict import TensorDict
 
-from benchmarks.measure import Cell
+from benchmarks.measure import TRAINER, Cell
 from benchmarks.measure.carts import CartPole, record
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
@@ -121,16 +121,7 @@ def measure(cell: Cell) -> dict:
     # Sessions begin anew with an epoch: whole ones, but where a few steps suffice.
     iterations = 2 if variant == "sqil" else 4
     data = Demonstrated(cell.out / "demonstrations.npz", control, iterations)
-    trainer = pl.Trainer(
-        max_epochs=200,
-        accelerator="cpu",
-        callbacks=[course],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
+    trainer = pl.Trainer(max_epochs=200, callbacks=[course], num_sanity_val_steps=0, **TRAINER)
     trainer.fit(module_of(variant, cell.seed), datamodule=data)
     seconds, steps, reached = course.course[-1]
     return {

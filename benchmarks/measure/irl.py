@@ -11,7 +11,7 @@ from lightrec_audit.user_models import spearman_within_sets
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from benchmarks.measure import Cell
+from benchmarks.measure import TRAINER, Cell
 from lightrec.data.domain import Domain
 from lightrec.data.prepare import prepare
 from lightrec.keys import Column
@@ -125,15 +125,7 @@ def learn(
         model=partial(PooledChoice, **MODEL),
         **TRAINING,
     )
-    trainer = pl.Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        gradient_clip_val=1.0,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = pl.Trainer(max_epochs=epochs, gradient_clip_val=1.0, **TRAINER)
     trainer.fit(module, data)
     kept = f"validation/{'' if learner is None else 'learner/'}log_likelihood"
     metrics = {"log_likelihood": float(trainer.callback_metrics[kept])}

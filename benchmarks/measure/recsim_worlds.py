@@ -20,7 +20,7 @@ from torch import Tensor
 from benchmarks.measure import Cell
 from lightrec.keys import Key
 from lightrec.simulators.rollout import play as play_sessions
-from lightrec.simulators.world import Scored, World
+from lightrec.simulators.world import Scored, Scores, World
 
 USERS = 8192
 PART = 50
@@ -75,22 +75,21 @@ def satisfaction(count: int, seed: int) -> Metrics:
     for sensitivity in SENSITIVITIES:
         world = LongTermSatisfaction(count, sensitivity=sensitivity)
         twin, first, budget = world.twin(), world.initial(), world.time_budget
-        scores: dict[str, Callable[[TensorDictBase], Tensor]] = {
-            "choc": lambda state, world=world: world.score[state[Key.CANDIDATES]],
-            "kale": lambda state, world=world: -world.score[state[Key.CANDIDATES]],
-            "random": even_chance(world),
-            "oracle": world.oracle,
+
+        def sweet(state: TensorDictBase, world: LongTermSatisfaction = world) -> Tensor:
+            return world.score[state[Key.CANDIDATES]]
+
+        ways: dict[str, tuple[Scores, Tensor, bool]] = {
+            "choc": (sweet, highest, False),
+            "kale": (lambda state, sweet=sweet: -sweet(state), highest.flip(0), False),
+            "random": (even_chance(world), even, False),
+            "oracle": (world.oracle, highest, True),
         }
-        values = {
-            "choc": best_values(*twin, highest, budget, ranked=False),
-            "kale": best_values(*twin, highest.flip(0), budget, ranked=False),
-            "random": best_values(*twin, even, budget, ranked=False),
-            "oracle": best_values(*twin, highest, budget),
-        }
-        for name, score in scores.items():
+        for name, (scores, law, ranked) in ways.items():
             key = f"sensitivity-{sensitivity:g}/{name}"
-            metrics[f"{key}/expected"] = float(play(world, score, seed).returns.mean())
-            metrics[f"{key}/twin"] = float(values[name][-1] @ first)
+            metrics[f"{key}/expected"] = float(play(world, scores, seed).returns.mean())
+            values = best_values(*twin, law, budget, ranked=ranked)
+            metrics[f"{key}/twin"] = float(values[-1] @ first)
     return metrics
 
 

@@ -11,7 +11,7 @@ import random
 import socket
 import string
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from time import perf_counter
@@ -89,9 +89,9 @@ def attacking(attack: str, seed: int) -> None:
             client = Client()
 
 
-def slates(seconds: float, draw: random.Random) -> dict[str, float]:
+def slates(seconds: float, seed: int) -> dict[str, float]:
     """Quantiles, in milliseconds, of slates that are asked for one after another, and errors."""
-    client, times, errors = Client(), list[float](), 0
+    client, draw, times, errors = Client(), random.Random(seed), list[float](), 0
     end = perf_counter() + seconds
     while (began := perf_counter()) < end:
         status, _ = client.ask("POST", "/recommend", {"user": str(draw.randint(1, USERS))})
@@ -107,7 +107,7 @@ def while_attacked(attack: str, seconds: float, seed: int) -> dict[str, float]:
     attacker.start()
     time.sleep(2)
     try:
-        return slates(seconds, random.Random(seed))
+        return slates(seconds, seed)
     finally:
         attacker.kill()
         attacker.join()
@@ -116,19 +116,15 @@ def while_attacked(attack: str, seconds: float, seed: int) -> dict[str, float]:
 def measure(cell: Cell) -> dict[str, float]:
     """Learn films hardly, with texts, serve them, and attack the service in each way."""
     run = cell.run("video", "--fast-dev-run", "--until", "evaluate")
-    metrics: dict[str, float] = {}
-
-    def note(name: str, found: Callable[[], dict[str, float]]) -> None:
-        metrics.update({f"{name}/{metric}": value for metric, value in found().items()})
-
+    seconds, seed = cell["seconds"], cell.seed
     options = ("--port", PORT, "--store", f"sqlite:///{cell.out / 'served.db'}")
     service = Served(PORT, LIGHTREC, "serve", run.base, *options, log=cell.out / "own.log")
     try:
-        slates(3, random.Random(0))
-        note("quiet", lambda: slates(cell["seconds"], random.Random(cell.seed)))
+        slates(3, 0)
+        found = {"quiet": slates(seconds, seed)}
         for attack in cell["attacks"]:
-            note(attack, lambda attack=attack: while_attacked(attack, cell["seconds"], cell.seed))
-            metrics[f"{attack}/times_quiet"] = metrics[f"{attack}/p99_ms"] / metrics["quiet/p99_ms"]
+            found[attack] = while_attacked(attack, seconds, seed)
+            found[attack]["times_quiet"] = found[attack]["p99_ms"] / found["quiet"]["p99_ms"]
     finally:
         service.end()
-    return metrics
+    return {f"{who}/{name}": value for who, own in found.items() for name, value in own.items()}

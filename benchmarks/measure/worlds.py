@@ -14,10 +14,9 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from lightrec.keys import Key
-from lightrec.simulators.world import World
+from lightrec.simulators.world import Scores, World
 from lightrec.simulators.worlds.far import Far
 
-Scores = Callable[[TensorDictBase], Tensor]
 SEARCH_SEED = 900
 
 
