@@ -60,10 +60,8 @@ def tuning(encoder: TextEncoder, texts: list[str], tune: str) -> Callable[[], in
     """Take a step of AdamW towards vectors drawn at random, a batch at a time."""
     part = Layers(encoder, texts, tune).train().to(DEVICE)  # type: ignore[arg-type]
     learned = [each for each in part.parameters() if each.requires_grad]
-    optimizer, goal = (
-        torch.optim.AdamW(learned, fused=True),
-        torch.randn(encoder.size, device=DEVICE),
-    )
+    optimizer = torch.optim.AdamW(learned, fused=True)
+    goal = torch.randn(encoder.size, device=DEVICE)
 
     def step() -> int:
         for numbers in torch.randperm(len(texts)).add(1).split(BATCH):
