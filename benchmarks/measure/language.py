@@ -5,7 +5,6 @@ alone and the shipped recipe, which is then compared with each of its parts. Set
 are chosen on validation events.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import torch
 from benchmarks.measure import Cell
 from benchmarks.measure.published import compared
 from lightrec.encoders.text import TextEncoder
-from lightrec.errors import NotApplicable
 from lightrec.evaluation.base import keys_of
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.keys import Key
@@ -24,15 +22,14 @@ from lightrec.ranking.blending import (
     FITTED,
     JUDGED,
     candidates,
-    judge,
+    chosen,
     pruned,
     validation_events,
 )
 from lightrec.ranking.item_models import item_to_item as items
-from lightrec.ranking.item_models.base import Evidence, ItemModel, Popularity, choose
+from lightrec.ranking.item_models.base import Evidence, ItemModel, Popularity
 from lightrec.ranking.metrics import RankingResult, mean_ranks
 from lightrec.ranking.ranker import Ranker
-from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
 
 EVENTS = 5_000
@@ -88,12 +85,7 @@ class Log:
         if text is not None:
             data = SequenceData(self.folder, TextEncoder(), text=str(text))
         evidence = Evidence.of(data.store, data.vectors)
-        try:
-            self.models[name], _ = choose(
-                model, evidence, lambda own: judge(by_history(own), self.judged)["ndcg@10"]
-            )
-        except NotApplicable as reason:
-            print(f"{name} is left out. {reason}", file=sys.stderr)
+        self.models |= chosen({name: model}, evidence, self.judged)
 
     def mixed(self, recommenders: Mapping[str, list[str]]) -> dict[str, dict[str, float]]:
         """Choose the weights of each recommender's parts."""

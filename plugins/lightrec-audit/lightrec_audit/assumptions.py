@@ -108,10 +108,9 @@ def assume(
     todo = list(cells(*rates, run.data.has_nothing, b.leaving is not None))
     # One fit of B a cell: what refits do to the intervals stands in the run's own table.
     alone = b.replaced(members=b.members[:1], valuing=None, returning=None)
-    metrics: dict[str, float] = {}
+    users, metrics = {"users_a": a, "users_b": alone}, dict[str, float]()
     for place, cell in enumerate(todo, start=1):
         print(f"    [{place}/{len(todo)}] {cell.title}", file=sys.stderr)
-        users = {"users_a": a, "users_b": alone}
         judged = judge_cell(stage, cell, users, learned, sessions, seed)
         for key, value in judged.items():
             metrics[f"sensitivity/{cell.name}/{key.removeprefix('simulator/')}"] = value

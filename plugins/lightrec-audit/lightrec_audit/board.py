@@ -86,8 +86,7 @@ def _plain(text: str) -> str:
 class Board(AfterTraining):
     """Lists while a stage trains, its item vectors with their titles at its end."""
 
-    def __init__(self) -> None:
-        self.watcher = Watcher()
+    watcher = Watcher()
 
     def add(
         self, module: StageModule, data: StageData, folder: Path, logs: Path
