@@ -5,11 +5,9 @@ import polars as pl
 import pytest
 import torch
 
-from lightrec.data.audience import Audience, Past
-from lightrec.data.catalog import Catalog
+from lightrec.api import Audience, Catalog, Key, Past
 from lightrec.data.domain import Domain, LogMask, eligible
 from lightrec.errors import PluginError
-from lightrec.keys import Key
 from tests.users.stores import prepared
 
 KNOWN = {

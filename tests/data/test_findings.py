@@ -4,14 +4,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from lightrec.api import Catalog, DataError, Domain, InteractionLog, Place
 from lightrec.cli.data import render
-from lightrec.data.catalog import Catalog
-from lightrec.data.domain import Domain
 from lightrec.data.findings import look_at, recognised
-from lightrec.data.log import InteractionLog
 from lightrec.data.readers.base import Tables
-from lightrec.data.schema import Place
-from lightrec.errors import DataError
 from tests.shops import Shop
 from tests.users.stores import prepared
 

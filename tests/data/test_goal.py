@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lightrec.api import DataError, Key
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import COLD, CONTEXT, TEST, TRAIN, VALIDATION
-from lightrec.errors import DataError
-from lightrec.keys import Key
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.sequence_data import TrainWindows
 from tests.users.stores import prepared

@@ -6,10 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from lightrec.data.log import InteractionLog
+from lightrec.api import DataError, InteractionLog
 from lightrec.data.parquet import VERSION_KEY
 from lightrec.data.schema import LOG_SCHEMA
-from lightrec.errors import DataError
 
 ids = st.text(min_size=1, max_size=8)
 rows = st.fixed_dictionaries(

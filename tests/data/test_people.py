@@ -4,14 +4,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lightrec.data.catalog import Users
-from lightrec.data.log import InteractionLog
+from lightrec.api import InteractionLog, Key, RecipeError, Users
 from lightrec.data.people import People
 from lightrec.data.readers.base import Tables
 from lightrec.data.readers.canonical import write_tables
 from lightrec.data.store import READ
-from lightrec.errors import RecipeError
-from lightrec.keys import Key
 from tests.users.stores import prepared
 
 GOAL = [("ann", "x"), ("ann", "y"), ("ann", "z"), ("bob", "x"), ("bob", "y"), ("bob", "z")]

@@ -8,11 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightrec.data.catalog import Catalog, Users
-from lightrec.data.domain import Domain
+from lightrec.api import Catalog, DataError, Domain, Users
 from lightrec.data.prepare import fingerprint
 from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION
-from lightrec.errors import DataError
 from tests.users.stores import prepared
 
 

@@ -8,9 +8,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from lightrec.data.log import InteractionLog
+from lightrec.api import DataError, InteractionLog
 from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION, EventStore, pieces
-from lightrec.errors import DataError
 from tests.users.stores import prepared
 
 

@@ -7,10 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightrec.data.log import InteractionLog
-from lightrec.data.schema import Place, Problems
+from lightrec.api import DataError, InteractionLog, Place, Problems
 from lightrec.data.times import parse_times
-from lightrec.errors import DataError
 
 MOMENT = datetime(2024, 5, 1, 10, 30, 0, 250_000, tzinfo=UTC)
 WHOLE = MOMENT.replace(microsecond=0)

@@ -6,10 +6,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from lightrec.data.catalog import Catalog, Users
+from lightrec.api import Catalog, DataError, Users
 from lightrec.data.readers.base import Tables, retyped
 from lightrec.data.types import Attribute, recognised
-from lightrec.errors import DataError
 
 GENRES = [["Adventure", "Animation"], ["Comedy"], ["Adventure", "Comedy"], ["Animation"]]
 

@@ -6,14 +6,10 @@ import polars as pl
 import pytest
 
 from lightrec.__main__ import main
-from lightrec.data.catalog import Users
-from lightrec.data.log import InteractionLog
+from lightrec.api import EventStore, InteractionLog, RecipeError, Run, Users
 from lightrec.data.outside import Outside
 from lightrec.data.people import People
-from lightrec.data.store import EventStore
 from lightrec.data.visitors import bots, persons, renamed
-from lightrec.errors import RecipeError
-from lightrec.run import Run
 from tests.shops import Shop
 
 DAY = datetime(2025, 3, 1)

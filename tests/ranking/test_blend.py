@@ -6,14 +6,13 @@ from typing import ClassVar
 import pytest
 import torch
 
+from lightrec.api import Key, Ranker
 from lightrec.errors import PluginError, RunError
-from lightrec.keys import Key
 from lightrec.ranking import blend as blends
 from lightrec.ranking.blend import Blend, described_models
 from lightrec.ranking.blending import chosen, pruned
 from lightrec.ranking.item_models.base import Popularity, choose, combinations
 from lightrec.ranking.item_models.item_to_item import EASE
-from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.reranker import Reranker
 from tests.ranking.item_models.test_item_models import N, evidence
 

@@ -10,10 +10,9 @@ import torch
 from lightrec_testing import tiny
 from safetensors.torch import load_file
 
+from lightrec.api import DataError, HeldOutLog, Ranker, RecipeError, Run, by_history
 from lightrec.data.files import STAMP
 from lightrec.encoders.words import WordEncoder
-from lightrec.errors import DataError, RecipeError
-from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.nn.towers import CausalTransformer
 from lightrec.ranking import sequence_data
 from lightrec.ranking.blend import Blend
@@ -22,10 +21,7 @@ from lightrec.ranking.item_models.base import RecentPopularity
 from lightrec.ranking.losses import SampledSoftmaxLoss
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.module import RankingModule
-from lightrec.ranking.ranker import Ranker
-from lightrec.ranking.scorers import by_history
 from lightrec.ranking.sequence_data import SequenceData
-from lightrec.run import Run
 from tests.learners.training import Again
 from tests.ranking.training import fitted, trainer
 from tests.users.stores import prepared

@@ -6,15 +6,11 @@ import pytest
 import torch
 from lightrec_testing import DomainChecks, check_all, tiny
 
-from lightrec.data.store import EventStore
-from lightrec.evaluation.held_out import HeldOutLog
+from lightrec.api import EngagementReward, EventStore, HeldOutLog, Key, Run
 from lightrec.evaluation.simulation import simulation
-from lightrec.keys import Key
 from lightrec.learners.logged_sessions import logged_sessions
 from lightrec.learners.transitions import PACKED, unpack
 from lightrec.recommend import load
-from lightrec.rewards.accepted import EngagementReward
-from lightrec.run import Run
 from lightrec.simulators.rollout import judge
 from lightrec.simulators.user_model import LogStarts
 from lightrec.users.choice_sets import ChoiceSets

@@ -11,18 +11,13 @@ from torch.nn.functional import one_hot
 
 from lightrec import hookspecs, plugins
 from lightrec.__main__ import main
-from lightrec.data.store import EventStore
+from lightrec.api import EventStore, HeldOutLog, Key, Policy, Run, Stage
 from lightrec.errors import PluginError
-from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.evaluation.simulation import simulation
-from lightrec.keys import Key
-from lightrec.policies.base import Policy
 from lightrec.recommend import load
-from lightrec.run import Run
 from lightrec.simulators.rollout import judge
 from lightrec.stages import recipes
 from lightrec.stages.run import execute, run
-from lightrec.stages.stage import Stage
 from tests.beside import needs
 from tests.clinic import ADULTS, SETTINGS, clinic_run, installed
 

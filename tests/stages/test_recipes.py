@@ -9,14 +9,12 @@ from lightrec_audit import assumptions
 
 from lightrec import plugins
 from lightrec.__main__ import main
-from lightrec.errors import RecipeError
+from lightrec.api import RecipeError, Run, Stage
 from lightrec.evaluation.evidence import REASON, favoured_by
-from lightrec.run import Run
 from lightrec.stages import recipes
 from lightrec.stages.evaluate import first_lists
 from lightrec.stages.run import execute as run_stage
 from lightrec.stages.run import run
-from lightrec.stages.stage import Stage
 from lightrec.stages.train import train
 
 SMALL = {"policy": ["--model.init_args.sessions=32", "--model.init_args.steps=2"]}

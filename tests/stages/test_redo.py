@@ -10,12 +10,11 @@ from lightrec_testing import tiny
 
 from lightrec import load
 from lightrec.__main__ import commands, main
+from lightrec.api import Run, Stage
 from lightrec.errors import RunError
-from lightrec.run import Run
 from lightrec.stages import redo
 from lightrec.stages import run as pipeline
 from lightrec.stages.run import run
-from lightrec.stages.stage import Stage
 
 RECIPES = {"data": {"k_core": 5}, "ranker": {"k_core": 5, "reads": ["data"]}}
 

@@ -9,11 +9,8 @@ import torch
 from lightrec_testing.plugins import kind_of
 from torch import nn
 
-from lightrec.keys import Key
-from lightrec.learners.algorithms import Learner
-from lightrec.learners.losses import log_likelihood
+from lightrec.api import ItemModel, Key, Learner, log_likelihood
 from lightrec.nn.plackett_luce import PlackettLuce
-from lightrec.ranking.item_models.base import ItemModel
 from lightrec.ranking.losses import RankingLoss, SampledSoftmaxLoss, SoftmaxLoss
 from lightrec.users.choice_model import PooledChoice, RecurrentChoice, with_nothing
 from lightrec.users.irl import MaxEnt, RewardLearner, RewardModel, chosen, mean

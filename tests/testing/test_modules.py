@@ -11,10 +11,7 @@ from lightrec_testing.plugins import kind_of
 from torch import nn
 from torch.nn.functional import pad
 
-from lightrec.encoders.base import Encoder
-from lightrec.keys import Key
-from lightrec.nn.towers import UserTower
-from lightrec.rewards.base import Reward, RewardContext
+from lightrec.api import Encoder, Key, Reward, RewardContext, UserTower
 
 PROCESS = "another process"
 

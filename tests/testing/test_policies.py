@@ -7,16 +7,10 @@ import torch
 from lightrec_testing import PolicyChecks, PolicyMakerChecks, RankerChecks, tiny
 from torch import nn
 
-from lightrec.keys import Key
+from lightrec.api import Key, LearnedPolicy
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.nn.slate_law import ItemSlates
-from lightrec.policies.base import (
-    LearnedPolicy,
-    ScoredPolicy,
-    among_candidates,
-    vectors_of,
-    without_nothing,
-)
+from lightrec.policies.base import ScoredPolicy, among_candidates, vectors_of, without_nothing
 
 N = 10
 

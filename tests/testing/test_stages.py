@@ -11,8 +11,7 @@ from lightrec_testing import CommandChecks, StageChecks
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightrec.data.stage_data import StageData
-from lightrec.nn.stage import StageModule
+from lightrec.api import StageData, StageModule
 
 CHANCE = random.Random()
 

@@ -10,12 +10,9 @@ import torch
 from lightrec_testing import EvaluatorChecks, ReaderChecks
 from lightrec_testing.plugins import kind_of
 
-from lightrec.data.catalog import Catalog, Users
-from lightrec.data.domain import Domain
-from lightrec.data.log import InteractionLog
+from lightrec.api import Catalog, DataError, Domain, InteractionLog, Users
 from lightrec.data.readers.base import Reader, Tables
 from lightrec.data.readers.canonical import write_tables
-from lightrec.errors import DataError
 from lightrec.evaluation.base import Evaluator, Findings, Section, Table
 
 COUNT, NAMES = itertools.count(), Catalog(pl.DataFrame({"item": ["u1", "u2"]}))

@@ -12,11 +12,8 @@ from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 
 from lightrec.__main__ import main
-from lightrec.data.log import InteractionLog
+from lightrec.api import DataError, InteractionLog, Problems, TextTable
 from lightrec.data.readers.base import read_tables
-from lightrec.data.readers.delimited import TextTable
-from lightrec.data.schema import Problems
-from lightrec.errors import DataError
 
 ROWS = {
     "user": [f"u{n % 4}" for n in range(12)],

@@ -7,8 +7,7 @@ import polars as pl
 import pytest
 import torch
 
-from lightrec.errors import NotApplicable
-from lightrec.keys import Key
+from lightrec.api import Key, NotApplicable
 from lightrec.ranking.item_models.affinity import AttributeAffinity
 from lightrec.ranking.item_models.base import Popularity
 from tests.shops import BRANDS, PATHS, Shop

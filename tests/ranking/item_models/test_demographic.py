@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightrec.errors import NotApplicable
-from lightrec.keys import Key
+from lightrec.api import Key, NotApplicable
 from lightrec.ranking.item_models.demographic import SMOOTHING, Demographic
 
 from .test_item_models import USERS, N, evidence
