@@ -4,14 +4,18 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
+from lightrec.api import Key, NotApplicable
 from lightrec.data.sequences import Sequences
-from lightrec.errors import NotApplicable
-from lightrec.ranking.item_models import item_to_item
+from lightrec.encoders.base import unit_vectors
+from lightrec.encoders.words import word_weights
+from lightrec.ranking.item_models import item_to_item, text_ridge
 from lightrec.ranking.item_models.als import ALS
 from lightrec.ranking.item_models.base import Evidence, Popularity, RecentPopularity
+from lightrec.ranking.item_models.demographic import SMOOTHING, Demographic
 from lightrec.ranking.item_models.item_to_item import (
     EASE,
     DirectionalCooccurrence,
@@ -21,6 +25,9 @@ from lightrec.ranking.item_models.item_to_item import (
     WordNeighbours,
     users_by_items,
 )
+from lightrec.ranking.item_models.repeats import RepeatConsumption
+from lightrec.ranking.item_models.series import NextInSeries
+from lightrec.ranking.item_models.text_ridge import TextRidge
 
 N = 6
 USERS = [[1, 2, 3, 4], [2, 3, 1], [5, 1, 2, 6, 3], [4, 3], [6, 5, 4, 1]]
@@ -58,8 +65,6 @@ def test_recent_popularity_halves():
         [0, 1 / 8 + 1 / 2, 1 / 4, 1]
     )
     assert Popularity().fit(evidence(users, 3)).counts.tolist() == [0, 2, 1, 1]
-    with pytest.raises(NotApplicable, match="nothing is recent"):
-        RecentPopularity().fit(evidence(has_times=False))
 
 
 def test_ease_is_a_ridge_regression_of_each_item_on_the_others():
@@ -70,6 +75,8 @@ def test_ease_is_a_ridge_regression_of_each_item_on_the_others():
         x = table[:, others]
         expected[others, item] = np.linalg.solve(x.T @ x + l2 * np.eye(N - 1), x.T @ table[:, item])
     np.testing.assert_allclose(matrix(EASE(l2, 1.0).fit(evidence())), expected, atol=1e-6)
+    # Without an order nothing is recent.
+    assert EASE().values(evidence(is_ordered=False))["decay"] == [1.0]
 
 
 def decayed_histories(decay):
@@ -129,8 +136,6 @@ def test_text_neighbours_are_near_in_their_centred_vectors():
     expected[:3, :3] = np.clip(unit @ unit.T, 0, None) ** 3
     np.fill_diagonal(expected, 0)
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    with pytest.raises(NotApplicable, match="no texts"):
-        TextNeighbours().fit(evidence())
 
 
 def test_word_neighbours_are_near_in_their_words():
@@ -140,8 +145,6 @@ def test_word_neighbours_are_near_in_their_words():
     root = 2**-0.5
     expected = [[0, root, root, 1], [root, 0, 0, root], [root, 0, 0, root], [1, root, root, 0]]
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    with pytest.raises(NotApplicable, match="no words in common"):
-        WordNeighbours().fit(evidence())
 
 
 def test_als_folds_a_history_in_as_implicit_does():
@@ -157,13 +160,6 @@ def test_als_folds_a_history_in_as_implicit_does():
     expected = theirs.recalculate_user(0, table[0]) @ theirs.item_factors.T
     history = torch.tensor([[0, 4, 1, 2, 3, 3]])
     np.testing.assert_allclose(model.scores(history)[0, 1:].numpy(), expected, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("model", [NextItemRidge(), DirectionalCooccurrence()])
-def test_without_an_order_nothing_follows(model):
-    with pytest.raises(NotApplicable, match="no order"):
-        model.fit(evidence(is_ordered=False))
-    assert EASE().values(evidence(is_ordered=False))["decay"] == [1.0]
 
 
 def test_history_adds_up_recent_items_louder():
@@ -207,3 +203,193 @@ def test_large_catalogs_keep_neighbours_that_score_alike(model, monkeypatch):
     assert few.weights.shape == (N + 1, 2)
     heaviest = -np.sort(-table, axis=1)[:, :2]
     np.testing.assert_allclose(few.weights[1:].numpy(), heaviest, atol=1e-6)
+
+
+READERS = [[1, 2, 3, 4], [2, 3, 1, 2], [5, 1, 2, 5, 3], [4, 3], [1]]
+TITLES = ["red tea", "red lamp", "tea lamp", "a red rope", "rope lamp", "red red tea", "rope"]
+"""Items 6 and 7 have no events."""
+
+
+def titled():
+    vectors = torch.randn(len(TITLES) + 1, 3, generator=torch.Generator().manual_seed(0))
+    vectors[0] = 0
+    return evidence(READERS, len(TITLES), vectors=vectors, texts=TITLES)
+
+
+def least_squares(given, l2, decay):
+    features = np.hstack(
+        [unit_vectors(given.vectors).numpy(), word_weights(TITLES, np.arange(1, 6)).toarray()]
+    ).astype(np.float64)
+    counts, width = given.counts().double().numpy(), features.shape[1]
+    gram, cross = l2 * np.eye(width), np.zeros((width, width))
+    for user in READERS:
+        for place in range(1, len(user)):
+            loud = np.zeros(len(TITLES) + 1)
+            for age, item in enumerate(reversed(user[:place])):
+                loud[item] += decay**age
+            read, target = (loud / np.linalg.norm(loud)) @ features, user[place]
+            worth = counts[target] ** -text_ridge.POWER
+            gram += worth * np.outer(read, read)
+            cross += worth * np.outer(read, features[target])
+    warm = features[counts > 0]
+    own = warm.T @ warm + l2 / 10 * np.eye(width)
+    return features, np.linalg.solve(gram, cross) @ np.linalg.inv(own)
+
+
+def test_text_ridge_is_least_squares_from_what_came_next(monkeypatch):
+    given = titled()
+    features, inner = least_squares(given, 3.0, 0.8)
+    histories = torch.tensor([[0, 2, 5], [7, 3, 3], [0, 0, 0]])
+    loud = np.array([0.64, 0.8, 1.0])
+    sought = np.stack([loud @ features[row] for row in histories.numpy()])
+    model = TextRidge(3.0).fit(given)
+    np.testing.assert_allclose(model.scores(histories), sought @ inner @ features.T, atol=1e-4)
+    # In pieces the same; of a large catalog an item's heaviest columns, new items by themselves.
+    monkeypatch.setattr(text_ridge, "PART", 3)
+    torch.testing.assert_close(TextRidge(3.0).fit(given).matrix, model.matrix)
+    monkeypatch.setattr(text_ridge, "DENSE", 1)
+    monkeypatch.setattr(text_ridge, "BLOCK", 2 * len(TITLES))
+    large = TextRidge(3.0).fit(given).scores(histories)
+    torch.testing.assert_close(large, model.scores(histories), atol=1e-5, rtol=1e-4)
+    monkeypatch.setattr(text_ridge, "KEPT", 1)
+    assert (TextRidge(3.0).fit(given).weights[1:] != 0).sum(1).tolist() == [2] * len(TITLES)
+
+
+PEOPLE = torch.tensor([[1.0, 0], [0, 1], [1, 1], [-1, 0.5], [0, -2]])
+NOTHING = torch.zeros(1, 1, dtype=torch.int64)
+
+
+def test_weights_of_people_alike_are_one_step_of_newtons_method():
+    model = Demographic(l2=2.0, first=2).fit(replace(evidence(), people=PEOPLE))
+    events = [(user, item) for user, own in enumerate(USERS) for item in own[:2]]
+    share = np.full(N, SMOOTHING)
+    for _, item in events:
+        share[item - 1] += 1
+    share /= share.sum()
+    people = PEOPLE.double().numpy()
+    people = people - np.mean([people[user] for user, _ in events], axis=0)
+    size = sum(np.outer(people[user], people[user]) for user, _ in events)
+    expected = np.zeros((2, N))
+    for i in range(N):
+        pull = sum(people[user] * ((item == i + 1) - share[i]) for user, item in events)
+        expected[:, i] = np.linalg.solve(share[i] * size + 2.0 * np.eye(2), pull)
+    np.testing.assert_allclose(model.weights[:, 1:], expected, atol=1e-6)
+    logits = np.log(share) + people[3] @ expected
+    law = np.exp(logits) / np.exp(logits).sum()
+    user = model.scores(NOTHING, torch.tensor([3]))[0]
+    np.testing.assert_allclose(user[1:], law, atol=1e-6)
+    stranger = model.scores(NOTHING, details={Key.PROFILE: PEOPLE[3:4]})[0]
+    assert torch.allclose(user, stranger)
+    assert user[0] == 0
+    np.testing.assert_allclose(model.scores(NOTHING)[0, 1:], share, atol=1e-6)
+
+
+def test_settings_are_chosen_by_newcomers_and_attributes_that_tell_nothing_are_refused():
+    chance = np.random.default_rng(0)
+    side = chance.integers(0, 2, 200)
+    told = torch.from_numpy(np.stack([side, 1 - side], 1)).float()
+    # Each side has its own three items to begin with; later all have the same.
+    users = [[*(chance.permutation(3) + 1 + 3 * s), 7, 8] for s in side]
+    model = Demographic()
+    found = model.fit(replace(evidence(users, 8), people=told))
+    assert found.l2 == min(Demographic.PRECISIONS)
+    law = found.scores(NOTHING.expand(2, 1), details={Key.PROFILE: torch.eye(2)})
+    assert set(law[0].topk(5).indices.tolist()) == {4, 5, 6, 7, 8}
+    assert set(law[1].topk(5).indices.tolist()) == {1, 2, 3, 7, 8}
+    noise = torch.from_numpy(chance.normal(size=(200, 4))).float()
+    with pytest.raises(NotApplicable, match="do not tell what newcomers choose"):
+        Demographic().fit(replace(evidence(users, 8), people=noise))
+
+
+def weekly(users=60, weeks=12):
+    """Item 1 every week, item 2 every fourth week, others at random and once."""
+    generator, times = np.random.default_rng(0), []
+    events = [[] for _ in range(users)]
+    for own in events:
+        for week in range(weeks):
+            basket = [1, *([2] if week % 4 == 0 else []), *generator.integers(3, 400, 2)]
+            own += basket
+            times += [week * 7 * DAY + minute * 60_000 for minute in range(len(basket))]
+    found = evidence(events, 399)
+    return replace(found, log=replace(found.log, times=np.array(times)))
+
+
+def test_what_is_due_comes_before_what_is_not_and_before_what_came_once():
+    model = RepeatConsumption().fit(weekly())
+    # Four visits, the last one four weeks after item 2 came first: it is due, with item 1.
+    history = [1, 2, 3, 4, 1, 5, 6, 1, 7, 8, 1, 9, 10]
+    gap = [0, 1, 1, 1, 15, 1, 1, 15, 1, 1, 15, 1, 1]
+    details = {"gap": torch.tensor([gap]), "feedback": torch.zeros(1, 13, dtype=torch.int64)}
+    scores = model.scores(torch.tensor([history]), details=details)[0]
+    assert scores.argmax() == 1
+    assert scores[1] > 3 * scores[3:11].max()
+    # All that is not in the history shares what is left; what has just been had comes after it.
+    assert scores[11:].unique().numel() == 1
+    assert 0 < scores[11] < scores[2]
+
+
+def test_probabilities_of_repeats_by_kind_are_those_of_the_log():
+    """Of ten that are put into the basket six are bought next; of what is viewed, none is."""
+    users = [
+        [60 + user % 7, 1 + user % 50, 1 + user % 50 if user % 10 < 6 else 80 + user % 30]
+        for user in range(400)
+    ]
+    found, worth = evidence(users, 109), np.array([0, 0.1, 0.3, 1], np.float32)
+    log = replace(found.log, feedback=np.tile([1, 2, 3], 400).astype(np.int8))
+    model = RepeatConsumption().fit(replace(found, log=log, worth=worth))
+    details = {"feedback": torch.tensor([[1, 2]])}
+    scores = model.scores(torch.tensor([[60, 7]]), details=details)[0]
+    assert scores[7] == pytest.approx(0.6, abs=0.02)
+    assert scores[60] < 0.02
+
+
+def series(*titles: str | None):
+    users = [[*range(1, len(titles) + 1)]]
+    return replace(evidence(users, len(titles)), items=pl.DataFrame({"title": titles}))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Tales 1", "Tales 2"),
+        ("Tales", "Tales 2"),
+        ("Tales, Vol. 9", "Tales, vol. 10"),
+        ("Tales 1: The Beginning", "Tales 2 - Home"),
+        ("Tales (Book 3)", "Tales #4"),
+        ("1984 Teil 1", "1984 Teil 2 (paperback)"),
+    ],
+)
+def test_numbered_titles_follow_each_other(first, second):
+    model = NextInSeries(0.5).fit(series(second, "Tale 2", None, first, "Salt 500", "Heat 2000"))
+    assert model.following.tolist() == [0, 0, 0, 0, 1, 0, 0]
+
+
+def test_the_next_volume_scores_by_its_age_unless_it_was_had():
+    model = NextInSeries(0.5).fit(series("Tales 1", "Tales 2", "Tales 3", "Iron 7", "Iron 8"))
+    scores = model.scores(torch.tensor([[0, 4, 1, 2], [2, 1, 5, 4]]))
+    assert scores.tolist() == [[0, 0, 0, 1.0, 0, 0.25], [0, 0, 0, 0.125, 0, 0]]
+
+
+ONCE = evidence(np.arange(1, 301).reshape(3, 100), 300)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "why"),
+    [
+        (RecentPopularity(), evidence(has_times=False), "nothing is recent"),
+        (NextItemRidge(), evidence(is_ordered=False), "no order"),
+        (DirectionalCooccurrence(), evidence(is_ordered=False), "no order"),
+        (TextRidge(), evidence(is_ordered=False), "no order"),
+        (TextRidge(), evidence(), "no texts"),
+        (TextNeighbours(), evidence(), "no texts"),
+        (WordNeighbours(), evidence(), "no words in common"),
+        (Demographic(), evidence(), "no attributes"),
+        (RepeatConsumption(), ONCE, "the prepared log has 0"),
+        (NextInSeries(), series("A 1", "A 3"), "No series has two items"),
+        (NextInSeries(), series("A", "B"), "No series has two items"),
+        (NextInSeries(), series(None, "A 2"), "No series has two items"),
+    ],
+)
+def test_a_model_does_not_apply_to_a_log_that_lacks_what_it_reads(model, given, why):
+    with pytest.raises(NotApplicable, match=why):
+        model.fit(given)
