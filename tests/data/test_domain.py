@@ -1,15 +1,133 @@
-"""Worths of feedback, words and lifetimes of items that a domain says."""
+"""What a domain says of feedback and items, and what it is told of people and may not ask."""
 
 from datetime import timedelta
 from types import MappingProxyType
 
 import numpy as np
 import polars as pl
+import pytest
+import torch
 
-from lightrec.data.catalog import Catalog
-from lightrec.data.domain import Domain, eligible
+from lightrec.api import Audience, Catalog, Key, Past
+from lightrec.data.domain import Domain, LogMask, eligible
 from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION
+from lightrec.errors import PluginError
 from tests.users.stores import prepared
+
+KNOWN = {
+    Key.HISTORY: np.array([[0, 1, 2, 2], [5, 3, 1, 4], [0, 0, 0, 0]]),
+    Key.FEEDBACK: np.array([[0, 1, 2, 1], [0, 2, 0, 1], [0, 0, 0, 0]]),
+}
+ITEMS = {
+    "item": ["a", "b", "c", "d"],
+    "requires": [["b"], [], ["a", "b"], ["nowhere"]],
+    "after": [None, "a", None, "c"],
+}
+
+
+def audience(**known):
+    users = pl.DataFrame({"user": ["u", "v", "w"]})
+    past = Past.of(KNOWN | known, ["done", "begun"])
+    return Audience(users=users, items=pl.DataFrame(ITEMS), time=pl.Series([None] * 3), past=past)
+
+
+def test_what_was_had_and_all_that_an_item_names_is_counted_by_kind():
+    told = audience()
+    assert told.had().astype(int).tolist() == [[1, 1, 0, 0], [1, 0, 1, 1], [0, 0, 0, 0]]
+    # v's event with the item a has no known kind, and counts always; that with c was begun alone.
+    assert told.had(["done"]).astype(int).tolist() == [[1, 1, 0, 0], [1, 0, 0, 1], [0, 0, 0, 0]]
+    assert told.had(["begun"]).astype(int).tolist() == [[0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
+    assert told.had([]).astype(int).tolist() == [[0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+    # d names what is no item of the log, and nobody had that.
+    assert told.had_all("requires").astype(int).tolist() == [
+        [1, 1, 1, 0],
+        [0, 1, 0, 0],
+        [0, 1, 0, 0],
+    ]
+    assert told.had_all("after").astype(int).tolist() == [[1, 1, 1, 0], [1, 1, 1, 1], [1, 0, 1, 0]]
+    assert told.had_all("requires", ["begun"]).astype(int)[0].tolist() == [1, 1, 0, 0]
+    assert told.had_all("nothing of the kind").all()
+
+
+def test_what_nobody_knows_is_said_to_be_unknown():
+    past = audience().past
+    assert np.isnat(past.times).all()
+    assert past.times.shape == (3, 4)
+    assert past.session.tolist() == [0, 0, 0]
+    assert past.shown.shape == (3, 0)
+    told = audience(**{Key.TIME: np.array([[0, 0, 0, 86_400_000]] * 3)}).past.times
+    assert told[0, 3] == np.datetime64("1970-01-02")
+    assert np.isnat(told[0, 2])
+
+
+class Told(Domain):
+    """Keeps what it was asked about."""
+
+    name = "told"
+    by_history = True
+    asked: list
+
+    def eligible(self, audience):
+        self.asked.append(audience)
+        return ~audience.had()
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    Told.asked = []
+    monkeypatch.setattr("lightrec.data.domain.domain_of", lambda store: Told())
+    events = {"user": list("aaaabb"), "item": list("xyzxzy"), "time": [0, 60, 7200, 7260, 5, 6]}
+    events["feedback"] = ["play", "skip", "play", "play", "play", "skip"]
+    items = Catalog(pl.DataFrame({"item": list("xyz")}))
+    settings = {"catalog": items, "domain": Told(), "repeats": True}
+    settings["weights"] = {"play": 1, "skip": 1}
+    return prepared(events, tmp_path, **settings)
+
+
+def test_a_held_out_event_is_judged_by_what_came_before_it(store):
+    users, ends = torch.tensor([0, 0, 1]), torch.tensor([1, 3, 6])
+    mask = LogMask(store)(users, ends)
+    number = {item: n for n, item in enumerate(store.catalog["item"], 1)}
+    x, y, z = (number[item] for item in "xyz")
+    allowed = torch.ones(3, 4, dtype=torch.bool)
+    allowed[:, 0] = allowed[0, x] = allowed[2, y] = allowed[2, z] = False
+    allowed[1, [x, y, z]] = False
+    assert torch.equal(mask, allowed)
+    (asked,) = Told.asked
+    past, names = asked.past, [None, *store.feedback_kinds]
+    assert past.history.tolist() == [[0, 0, x], [x, y, z], [0, z, y]]
+    kinds = [[names[kind] for kind in row] for row in past.kinds.tolist()]
+    assert kinds == [[None, None, "play"], ["play", "skip", "play"], [None, "play", "skip"]]
+    # The first two are asked at their events, b after all of them, whose session is over.
+    assert asked.time.dt.epoch("s").to_list() == [60, 7260, 6]
+    assert past.times[1].astype("datetime64[s]").astype(int).tolist()[1:] == [60, 7200]
+    assert past.session.tolist() == [1, 1, 0]
+
+
+def test_what_a_session_adds_comes_after_the_log(store):
+    played = {
+        Key.HISTORY: torch.tensor([[0, 3, 0, 4], [0, 0, 0, 0]]),
+        Key.SHOWN: torch.tensor([[1, 3, 2, 0], [2, 0, 0, 0]]),
+    }
+    mask = LogMask(store, recorded=True)(torch.tensor([1, 0]), torch.tensor([5, 0]), played)
+    past = Told.asked[0].past
+    z = int(store.items[4])
+    assert past.history.tolist() == [[0, 0, z, 3, 4], [0, 0, 0, 0, 0]]
+    assert past.session.tolist() == [2, 0]
+    assert past.shown.tolist() == [[1, 3, 2, 0], [2, 0, 0, 0]]
+    assert np.isnat(past.times[0, 3:]).all()
+    assert not np.isnat(past.times[0, 2])
+    assert mask[1, 1:].all()
+    assert not mask[0, [z, 3]].any()
+
+
+def test_a_domain_that_goes_by_history_is_not_asked_without_one_and_says_so(store, monkeypatch):
+    with pytest.raises(PluginError, match=r"Told of .* goes by what people did, and nobody said"):
+        eligible(store, np.array([0]))
+    assert eligible(store, store.users[[0]], None, {Key.HISTORY: np.array([[1]])})[0].sum() == 2
+    monkeypatch.setattr(Told, "by_history", False)
+    with pytest.raises(PluginError, match=r"Told of .*set `by_history = True` in the class"):
+        LogMask(store)(torch.tensor([0]))
 
 
 class Radio(Domain):

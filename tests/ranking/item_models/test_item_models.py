@@ -210,12 +210,6 @@ TITLES = ["red tea", "red lamp", "tea lamp", "a red rope", "rope lamp", "red red
 """Items 6 and 7 have no events."""
 
 
-def titled():
-    vectors = torch.randn(len(TITLES) + 1, 3, generator=torch.Generator().manual_seed(0))
-    vectors[0] = 0
-    return evidence(READERS, len(TITLES), vectors=vectors, texts=TITLES)
-
-
 def least_squares(given, l2, decay):
     features = np.hstack(
         [unit_vectors(given.vectors).numpy(), word_weights(TITLES, np.arange(1, 6)).toarray()]
@@ -237,7 +231,9 @@ def least_squares(given, l2, decay):
 
 
 def test_text_ridge_is_least_squares_from_what_came_next(monkeypatch):
-    given = titled()
+    vectors = torch.randn(len(TITLES) + 1, 3, generator=torch.Generator().manual_seed(0))
+    vectors[0] = 0
+    given = evidence(READERS, len(TITLES), vectors=vectors, texts=TITLES)
     features, inner = least_squares(given, 3.0, 0.8)
     histories = torch.tensor([[0, 2, 5], [7, 3, 3], [0, 0, 0]])
     loud = np.array([0.64, 0.8, 1.0])
