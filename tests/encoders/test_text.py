@@ -11,6 +11,7 @@ from lightrec.encoders import base
 from lightrec.encoders import hub as module
 from lightrec.encoders.hub import MINILM, WHEEL
 from lightrec.encoders.text import TextEncoder
+from lightrec.encoders.words import WordEncoder, words_of
 from lightrec.errors import FetchError, RecipeError
 from tests.encoders.architectures import write_model
 
@@ -165,3 +166,30 @@ def test_minilm_from_the_wheel_equals_sentence_transformers_and_needs_no_network
     assert torch.allclose(found, expected.float(), atol=1e-5)
     _, near, far, _ = (found @ found[0]).tolist()
     assert near > 0.5 > 0.3 > far
+
+
+def test_words_of_scripts_with_and_without_blanks():
+    assert words_of("Der Mord (3. Aufl.)") == ["der", "mord", "3", "aufl"]
+    assert words_of("USB保温杯 水") == ["usb", "保", "温", "杯", "保温", "温杯", "水"]
+
+
+def test_texts_are_as_alike_as_their_words():
+    texts = [
+        "Kochbuch für Anfänger",
+        "Das große Kochbuch",
+        "Mord im Pfarrhaus",
+        "便携保温杯",
+        "不锈钢保温杯",
+        "",
+    ]
+    vectors = WordEncoder().encode(texts)
+    assert vectors.shape == (6, 512)
+    assert torch.allclose(vectors.norm(dim=1), torch.tensor([1.0] * 5 + [0.0]))
+    near = vectors @ vectors.T
+    assert near[0, 1] > 0.3
+    assert near[3, 4] > 0.3
+    assert near[0, 2:].abs().max() < 0.2
+    # A compound is known by its pieces, though no word is the same.
+    compound = WordEncoder().encode(["Gartenbuch", "Buchgarten", "Fahrrad"])
+    assert compound[0] @ compound[1] > 0.2 > (compound[0] @ compound[2]).abs()
+    assert torch.equal(WordEncoder(size=8).encode(texts[:1]), WordEncoder(size=8).encode(texts)[:1])
