@@ -1,19 +1,25 @@
-"""A run from files to report: complete, resumable, the same twice, and nothing of bad input."""
+"""A run from files to report: complete, resumable, the same twice, and redone as a whole."""
 
+import json
+import os
 import shlex
+import shutil
 import time
+from contextlib import nullcontext
 
 import pytest
 import torch
-from lightrec_testing.tiny import FAST
+from lightrec_testing import tiny
 from safetensors.torch import load_file
 
-from lightrec.__main__ import main
-from lightrec.run import Run
-from lightrec.stages import recipes
+from lightrec import load
+from lightrec.__main__ import commands, main
+from lightrec.api import Run, Stage
+from lightrec.errors import RunError
+from lightrec.stages import recipes, redo
+from lightrec.stages import run as pipeline
 from lightrec.stages import train as training
 from lightrec.stages.run import command_of, run
-from lightrec.stages.stage import Stage
 from tests.processes import SERVER
 
 DEFAULT = ("data", "text", "ranker", "users_a", "users_b", "policy", "evaluate", "final")
@@ -24,7 +30,7 @@ def test_every_stage_leaves_its_files_and_is_skipped_later(tiny_run, lightrec_ti
     assert (tiny_run / "report.png").read_bytes().startswith(b"\x89PNG")
     before = (tiny_run / "metrics.json").read_bytes()
     log, items = lightrec_tiny_files
-    run("generic", out=tiny_run, log=log, items=items, overrides=FAST)
+    run("generic", out=tiny_run, log=log, items=items, overrides=tiny.FAST)
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition("] ")[2] for line in lines] == [f"{s}: up to date" for s in DEFAULT]
     assert (tiny_run / "metrics.json").read_bytes() == before
@@ -43,7 +49,7 @@ def test_killed_in_every_stage_the_metrics_end_identical(tiny_run, lightrec_tiny
     log, items = lightrec_tiny_files
     out = tmp_path / "run"
     options = {"log": str(log), "items": str(items)}
-    command = [*shlex.split(command_of("generic", options, [], FAST))[1:], "--out", str(out)]
+    command = [*shlex.split(command_of("generic", options, [], tiny.FAST))[1:], "--out", str(out)]
     for stage in (name for name in DEFAULT if name != "text"):  # which leaves these texts at once
         process = SERVER.Process(target=main, args=(command,))
         process.start()
@@ -104,7 +110,7 @@ def encoder(tiny_run, tmp_path_factory):
         for name in ("data", "text"):
             (out.parent / name).symlink_to(tiny_run / name)
         recipe = recipes.load("generic").resolved("ranker")
-        return Stage("ranker", recipe, out, [*FAST["ranker"], *SLOW, *settings])
+        return Stage("ranker", recipe, out, [*tiny.FAST["ranker"], *SLOW, *settings])
 
     return make
 
@@ -141,3 +147,144 @@ def test_a_stopped_stage_ends_where_an_unbroken_one_does(
     resumed = weights(broken)
     assert all(torch.equal(resumed[name], value) for name, value in expected.items())
     assert all(torch.equal(plain[n], value) for n, value in expected.items()) == (not settings)
+
+
+TWO = {"data": {"k_core": 5}, "ranker": {"k_core": 5, "reads": ["data"]}}
+
+
+@pytest.fixture
+def waiting(tmp_path):
+    """A run of two stages, whose new ones wait."""
+
+    def make(out, word):
+        for name, recipe in TWO.items():
+            stage = Stage(name, recipe, out / name, [f"--word={word}"])
+            stage.prepare_work()
+            (out / "logs" / name).mkdir(parents=True, exist_ok=True)
+            (out / "logs" / name / "curve").write_text(word)
+            with stage.output(0) as folder:
+                (folder / "word").write_text(word)
+
+    out = tmp_path / "run"
+    make(out, "old")
+    make(redo.prepare(out, ["data", "ranker"], []), "new")
+    return out
+
+
+def words(out):
+    names = ("data/word", "ranker/word", "logs/data/curve", "logs/ranker/curve")
+    return [(out / name).read_text() for name in names if (out / name).is_file()]
+
+
+@pytest.mark.parametrize("stop", range(9))
+def test_stopped_between_any_two_renames_the_exchange_is_completed(waiting, stopping, stop):
+    assert words(waiting) == ["old"] * 4
+    with stopping(stop), pytest.raises(KeyboardInterrupt):
+        redo.exchange(waiting, ["data", "ranker"])
+    stages = [path.read_text() for path in waiting.glob("[dr]*/word")]
+    together = len(stages) == 2 and len({*stages}) == 1
+    with nullcontext() if together else pytest.raises(RunError):
+        Run(waiting).check("data", "ranker")
+    redo.complete(waiting)
+    # Nothing is exchanged before it is noted that it will be.
+    assert words(waiting) == (["old"] if stop == 0 else ["new"]) * 4
+    if stop:
+        assert not list((waiting / ".work").iterdir())
+
+
+@pytest.mark.slow
+def test_the_old_run_answers_while_it_is_redone(
+    tiny_run, lightrec_tiny_files, tmp_path, monkeypatch, capsys
+):
+    out, log = shutil.copytree(tiny_run, tmp_path / "run"), tmp_path / "log.csv"
+    # In the order of the names another item comes first, and all indices move.
+    log.write_text(lightrec_tiny_files[0].read_text().replace(",i47,", ",a,"))
+    before = load(out, "blend").recommend(user="u3", k=3)
+    execute = pipeline.execute
+    answers = []
+
+    def go(until=None):
+        items = lightrec_tiny_files[1]
+        run("generic", out=out, log=log, items=items, until=until, overrides=tiny.FAST)
+
+    def stop(stage, anew=False):
+        if stage.name == "users_a":
+            answers.append(load(out, "blend").recommend(user="u3", k=3))
+            raise KeyboardInterrupt
+        execute(stage, anew)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "execute", stop)
+        with pytest.raises(KeyboardInterrupt):
+            go()
+    assert answers[0].equals(before)
+    assert Run(out).stamp("data") == Run(tiny_run).stamp("data")
+    assert load(out, "policy").recommend(user="u3", k=3).height == 3
+    printed = capsys.readouterr().err
+    # The ranking is known before the other stages begin.
+    assert printed.index("held-out log ") < printed.index("[4/8] users_a")
+    go(until="ranker")
+    lines = capsys.readouterr().err.splitlines()
+    names = ("data", "text", "ranker")
+    assert lines[:3] == [f"[{n}/3] {name}: up to date" for n, name in enumerate(names, 1)]
+    assert "a" in load(out, "blend").store.catalog["item"].to_list()
+    assert not (out / ".work/next").exists()
+    assert f"{out} still holds users_a, users_b, policy, evaluate, final, made from" in lines[-1]
+    assert "The same command with --until final makes them again." in lines[-1]
+    with pytest.raises(RunError, match="The stage policy in"):
+        load(out, "policy")
+    # Where a later version answers, nothing of the first one takes its place.
+    (out / "versions/2").mkdir(parents=True)
+    (out / "versions/2/version.json").write_text('{"version": 2}')
+    (out / "current").symlink_to("versions/2")
+    monkeypatch.setattr(pipeline, "publish", lambda *_: pytest.fail("It was published."))
+    go(until="ranker")
+    assert f"{out} was updated since: version 2 answers. " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["../outside", "{outside}", "..", "", ".work", "versions", 5])
+def test_a_note_of_an_exchange_names_nothing_but_stages(waiting, tmp_path, name):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    shutil.rmtree(waiting / ".work")
+    (waiting / ".work").mkdir()
+    named = name.format(outside=outside) if isinstance(name, str) else name
+    (waiting / redo.NOTE).write_text(json.dumps(["data", named]))
+    with pytest.raises(RunError, match="and no stages"):
+        redo.complete(waiting)
+    assert words(waiting) == ["old"] * 4
+    assert [path.read_text() for path in outside.iterdir()] == ["kept"]
+
+
+WRITING = (
+    "run generic --out {run}",
+    "update {run} --log {run}/metrics.json",
+    "runs promote {run} 1",
+    "fit -c generic/ranker --out {run}/ranker",
+    "test -c generic/ranker --out {run}/ranker",
+    "tune -c generic/ranker --run {run} --out {run}",
+)
+
+
+@pytest.mark.parametrize("line", WRITING)
+def test_two_commands_do_not_write_into_one_run(waiting, monkeypatch, capsys, line):
+    if not {line.split()[0], " ".join(line.split()[:2])} & commands().keys():
+        pytest.skip("The command's package is not installed.")
+    (waiting / "metrics.json").write_text("{}")
+    (waiting / "ranker" / "model.ckpt").touch()
+    with redo.alone(waiting, "update"):
+        # What a command calls, and starts, is its own; another process is not.
+        with redo.alone(waiting, "runs promote"):
+            pass
+        monkeypatch.delenv(redo.HELD)
+        assert main(line.format(run=waiting).split()) == 2
+        assert (
+            f"Another command writes into {waiting}: lightrec update (process {os.getpid()}). "
+            "Wait until it ends."
+        ) in capsys.readouterr().err
+        assert Run(waiting).stamp("data")
+        monkeypatch.setenv(redo.HELD, str(waiting))
+    assert not (waiting / redo.LOCK).exists()
+    with redo.alone(waiting, "run"):
+        pass
