@@ -10,19 +10,26 @@ from hypothesis import strategies as st
 from lightrec.data.filters import as_number, as_value, looks_like_one, parse
 from lightrec.errors import RecipeError
 
-KINDS = {"genres": "list", "brand": "category", "released": "date"}
-KINDS |= dict.fromkeys(("year", "price", "new_one"), "number")
+KINDS = {"genres": "list", "paths": "list", "released": "date"}
+KINDS |= dict.fromkeys(("brand", "path", "slashed", "bands"), "category")
+KINDS |= dict.fromkeys(("year", "price", "score", "new_one"), "number")
 MOMENTS = ["1995-05-01 00:00", "1996-01-01 10:30", "1994-01-01 00:00", None, "2000-01-01 00:00"]
+PATHS = ["Books", "Books > Crime", "Books > Crime > Nordic", "Bookshelves", None, "Toys>Trains"]
 ITEMS = pl.DataFrame(
     {
-        "item": list("abcde"),
-        "title": ["Toy Story", "Fargo (x)", "Il, P", "A=B", "not here"],
-        "genres": [["Comedy", "Kids"], ["Crime", "Horror"], ["Comedy"], None, []],
-        "year": [1995, 1996, 1994, None, 1980],
-        "price": [3.5, 50.0, 12.5, None, 0.0],
-        "brand": ["Estee Lauder", "Johnson and Johnson", "ACME", None, "Kid's"],
-        "released": pl.Series(MOMENTS).str.to_datetime(),
-        "new_one": [True, False, False, None, True],
+        "item": list("abcdef"),
+        "title": ["Toy Story", "Fargo (x)", "Il, P", "A=B", "not here", None],
+        "genres": [["Comedy", "Kids"], ["Crime", "Horror"], ["Comedy"], None, [], None],
+        "year": [1995, 1996, 1994, None, 1980, None],
+        "price": [3.5, 50.0, 12.5, None, 0.0, None],
+        "score": [5.0, float("nan"), None, None, None, None],
+        "brand": ["Estee Lauder", "Johnson and Johnson", "ACME", None, "Kid's", None],
+        "released": pl.Series([*MOMENTS, None]).str.to_datetime(),
+        "new_one": [True, False, False, None, True, None],
+        "path": PATHS,
+        "paths": [[path] if path else None for path in PATHS],
+        "slashed": ["Toys", "Books/Crime", "Books/Crime/Blue", "Toys/Big", "Toys/Big/Red", None],
+        "bands": ["AC", "AC/DC", "Abba", "Blur", "Can", "Devo"],
     }
 )
 ROWS = ITEMS.to_dicts()
@@ -44,7 +51,18 @@ ROWS = ITEMS.to_dicts()
         ("released<=1995-05 and released>=1994-01-01", "ac"),
         ("new one=yes", "ae"),
         ("new_one!=true", "bc"),
-        ("price=missing", "d"),
+        ("price=missing", "df"),
+        # What is no number is missing.
+        ("score>1", "a"),
+        ("score!=7", "a"),
+        ("score=missing", "bcdef"),
+        # A path is below its beginnings.
+        ("path=Books", "abc"),
+        ('path="books > crime"', "bc"),
+        ("path in (Toys, Bookshelves)", "df"),
+        ("paths=Books", "abc"),
+        ("slashed=Books", "bc"),
+        ("bands=AC", "a"),
     ],
 )
 def test_meaning(text, items):
@@ -94,12 +112,6 @@ def test_numbers_are_read_as_those_of_the_table(kind, value, read):
         assert str(raised.value) == f"'price' is a number, and {read}"
     else:
         assert as_number("price", value, kind) == read
-
-
-def test_what_is_not_a_number_is_missing():
-    items = pl.DataFrame({"item": list("abc"), "price": [5.0, float("nan"), None]})
-    for text, left in {"price>1": "a", "price!=7": "a", "price=missing": "bc"}.items():
-        assert "".join(items.filter(parse(text, items, KINDS).mask(items))["item"]) == left
 
 
 @pytest.mark.parametrize("text", ["1e30", "-1e30", "2.5", "300"])
@@ -164,36 +176,6 @@ def holds(tree, row):
 def test_any_condition_means_what_python_says(tree):
     mask = parse(written(tree), ITEMS, KINDS).mask(ITEMS)
     assert mask.to_list() == [holds(tree, row) for row in ROWS]
-
-
-PATHS = ["Books", "Books > Crime", "Books > Crime > Nordic", "Bookshelves", None, "Toys>Trains"]
-SLASHED = ["Toys", "Books/Crime", "Books/Crime/Blue", "Toys/Big", "Toys/Big/Red", None]
-
-
-@pytest.mark.parametrize(
-    ("text", "rows"),
-    [
-        ("path=Books", [0, 1, 2]),
-        ('path="books > crime"', [1, 2]),
-        ("path in (Toys, Bookshelves)", [3, 5]),
-        ("paths=Books", [0, 1, 2]),
-        ("slashed=Books", [1, 2]),
-        ("bands=AC", [0]),
-    ],
-)
-def test_a_path_is_below_its_beginnings(text, rows):
-    items = pl.DataFrame(
-        {
-            "item": list("abcdef"),
-            "path": PATHS,
-            "paths": [[path] if path else None for path in PATHS],
-            "slashed": SLASHED,
-            "bands": ["AC", "AC/DC", "Abba", "Blur", "Can", "Devo"],
-        }
-    )
-    kinds = dict.fromkeys(("path", "slashed", "bands"), "category")
-    mask = parse(text, items, kinds | {"paths": "list"}).mask(items)
-    assert mask.arg_true().to_list() == rows
 
 
 def test_a_profile_has_the_value_itself_or_members_of_a_list_between_the_marks_of_files():

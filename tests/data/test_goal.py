@@ -38,9 +38,7 @@ SHOPPER = [
 ]
 
 
-def test_the_last_events_of_the_goal_are_held_out_and_what_follows_is_not_trained_on(
-    tmp_path,
-):
+def test_the_last_events_of_the_goal_are_held_out_and_what_follows_is_not_trained_on(tmp_path):
     store = made(SHOPPER, tmp_path / "s", hide_visit=False)
     # The second purchase of a is a repeat; that a was viewed twice stays.
     assert store.meta["left_out"] == {"dropped_repeated": {"buy": 1}}
@@ -106,12 +104,7 @@ def test_what_only_led_to_an_event_of_the_goal_is_in_no_history(tmp_path):
         (None, None, [[1, 1, 2]]),
     ],
 )
-def test_a_visit_is_a_session_or_else_an_unbroken_run(
-    minutes,
-    sessions,
-    left,
-    tmp_path,
-):
+def test_a_visit_is_a_session_or_else_an_unbroken_run(minutes, sessions, left, tmp_path):
     kinds = ["view", "view", "view", "view", "cart", "buy"]
     events = {"user": ["u"] * 6, "item": [*"aabaaa"], "feedback": kinds, "session": sessions}
     if minutes:

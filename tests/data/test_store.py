@@ -9,7 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from lightrec.api import DataError, InteractionLog
-from lightrec.data.store import CONTEXT, TEST, TRAIN, VALIDATION, EventStore, pieces
+from lightrec.data.store import CONTEXT, TEST, TRAIN, EventStore, pieces
 from tests.users.stores import prepared
 
 
@@ -30,12 +30,6 @@ def test_histories(store):
     assert store.histories(users, ends, 3).tolist() == expected
     assert store.histories(users, ends, 3).dtype == np.int64
     assert store.histories(users, ends, 0).shape == (5, 0)
-
-
-def test_nothing_is_held_out_of_the_whole_log(store):
-    assert {VALIDATION, TEST} < {*store.parts.tolist()}
-    assert store.whole.parts.tolist() == [TRAIN] * 7
-    assert store.whole.popularity().tolist() == [0, 1, 2, 2, 2]
 
 
 def test_workers_share_it(store):
@@ -61,11 +55,17 @@ def test_an_older_format_is_refused_with_the_command_that_makes_it_anew(store, t
         EventStore(store.folder)
 
 
-def test_a_log_of_format_version_4_is_read_though_it_stored_no_targets(tmp_path):
+def test_a_whole_log_holds_nothing_out_and_one_of_format_version_4_is_read_without_targets(
+    tmp_path,
+):
     """Ann took 1 2 and skipped 3, Bob took 2 1: the last wanted event of each is held out."""
     kinds = ["play", "play", "skip", "play", "play"]
     events = {"user": list("aaabb"), "item": list("xyzyx"), "time": range(5), "feedback": kinds}
     new = prepared(events, tmp_path / "store", weights={"play": 1, "skip": -1})
+    # Nothing is held out of the whole log.
+    whole = [TRAIN, TRAIN, CONTEXT, TRAIN, TRAIN]
+    assert new.whole.parts.tolist() == whole
+    assert new.whole.popularity().tolist() == [0, 2, 2, 0]
     (new.folder / "targets.npy").unlink()
     # Nothing else that version 5 notes was there.
     same = ("item_kinds", "user_kinds", "has_nothing", "has_users", "order", "feedback")
@@ -81,7 +81,7 @@ def test_a_log_of_format_version_4_is_read_though_it_stored_no_targets(tmp_path)
     assert store.session_offsets.tolist() == [0, 3, 5]
     assert store.log["feedback"].to_list()[2] == "skip"
     assert store.parts.tolist() == [TRAIN, TEST, CONTEXT, TRAIN, TEST]
-    assert store.whole.parts.tolist() == [TRAIN, TRAIN, CONTEXT, TRAIN, TRAIN]
+    assert store.whole.parts.tolist() == whole
 
 
 def test_only_kinds_that_are_left_are_numbered(tmp_path):

@@ -145,12 +145,7 @@ def test_an_import_failure_of_another_part_is_not_held_against_this_one():
 
 def test_what_was_said_of_a_part_is_not_said_again():
     breaking = [raising(KeyError("tea"), name) for name in ("first", "second")]
-    checks = [
-        *checks_of("Pot", breaking),
-        *checks_of("Kettle", breaking[1:]),
-        CHECKS[0],
-        CHECKS[0],
-    ]
+    checks = [*checks_of("Pot", breaking), *checks_of("Kettle", breaking[1:]), CHECKS[0], CHECKS[0]]
     first, second, other, *passed = [message for *_, message in outcomes(checks)]
     assert "KeyError: 'tea'" in first
     assert second == "The same as of 'first'."
