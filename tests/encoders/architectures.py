@@ -51,7 +51,7 @@ KINDS = ENCODERS | DECODERS
 """Settings of a configuration beside :data:`SIZES`, by the name of its class without `Config`."""
 NOT_CUT = {"Albert"}
 """Those whose layers share their weights, so that there are no upper ones."""
-TEXTS = ["a red lamp", "tea", "a song of tea and rope " * 9, "", WORDS, "the old blue hat"]
+SENTENCES = ["a red lamp", "tea", "a song of tea and rope " * 9, "", WORDS, "the old blue hat"]
 
 
 def write_model(kind: str, folder: Path) -> Path:
