@@ -12,20 +12,16 @@ from lightrec.data.readers.base import Tables
 from tests.shops import Shop
 from tests.users.stores import prepared
 
-EVENTS = pl.DataFrame(
-    {
+
+def test_counts_are_those_of_a_run(tmp_path):
+    events = {
         "user": ["a", "a", "a", "b", "c ", None, "d", "d"],
         "item": ["x", "x", "y", "y", "q", "x", "x", "z"],
         "time": [1, 1, 2, 3, 4, 5, None, 86_400],
     }
-)
-
-
-def test_counts_are_those_of_a_run(tmp_path):
-    tables = Tables(
-        InteractionLog(EVENTS, place=Place(names={"user": "who"}, ignored=("price",))),
-        Catalog(pl.DataFrame({"item": ["x", "y", "z"], "title": ["ex", None, "zed"]})),
-    )
+    place = Place(names={"user": "who"}, ignored=("price",))
+    items = pl.DataFrame({"item": ["x", "y", "z"], "title": ["ex", None, "zed"]})
+    tables = Tables(InteractionLog(pl.DataFrame(events), place=place), Catalog(items))
     findings = look_at(tables, Domain())
     assert findings.times == ("1970-01-01T00:00:01Z", "1970-01-02T00:00:00Z")
     assert findings.feedback == {"implicit": 8}

