@@ -1,4 +1,4 @@
-"""The filter language: what it means, by a plain evaluation in Python, and what it refuses."""
+"""What people write of items: filters, against a plain evaluation in Python, and names."""
 
 import operator
 
@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightrec.data.filters import as_number, as_value, looks_like_one, parse
+from lightrec.data.names import Names
 from lightrec.errors import RecipeError
 
 KINDS = {"genres": "list", "paths": "list", "released": "date"}
@@ -65,7 +66,7 @@ ROWS = ITEMS.to_dicts()
         ("bands=AC", "a"),
     ],
 )
-def test_meaning(text, items):
+def test_a_filter_means_what_it_says(text, items):
     assert looks_like_one(text)
     condition = parse(text, ITEMS, KINDS)
     assert "".join(ITEMS.filter(condition.mask(ITEMS))["item"]) == items
@@ -87,7 +88,7 @@ def test_meaning(text, items):
         ("title=A=B", "a value is expected before '='; put it in quotes if it has signs."),
     ],
 )
-def test_refused(text, sentence):
+def test_a_filter_that_means_nothing_is_refused(text, sentence):
     with pytest.raises(RecipeError) as raised:
         parse(text, ITEMS, KINDS)
     assert sentence in str(raised.value)
@@ -190,3 +191,75 @@ def test_a_profile_has_the_value_itself_or_members_of_a_list_between_the_marks_o
         assert as_value(skills, "list", text) == members
     with pytest.raises(RecipeError, match=r"'weldin' is not a value of 'skills'.*welding"):
         as_value(skills, "list", "first aid|weldin")
+
+
+FILMS = [
+    ("1", "Toy Story", 1995),
+    ("2", "Rock, The", 1996),
+    ("3", "Godfather, The", 1972),
+    ("4", "Godfather: Part II, The", 1974),
+    ("5", "Sabrina", 1954),
+    ("6", "Sabrina", 1995),
+    ("7", "Die Hard", 1988),
+    ("8", "Misérables, Les", 1995),
+    ("9", "Tin Drum, The (Blechtrommel, Die)", 1979),
+    ("10", "Star Wars", 1977),
+    ("11", "L'Avventura", 1960),
+    ("12", "2001: A Space Odyssey", 1968),
+    ("13", "Rocky II", 1979),
+    ("14", "Rocky III", 1982),
+    ("15", "Cats & Dogs", 2001),
+    ("16", None, None),
+    ("17", "???", None),
+    ("18", "3", 1999),
+    ("19", "Das große Backbuch an der Elbe", 1998),
+    ("20", "Suppen an der Elbe", 1999),
+    ("21", "Das große Backbuch am Meer", 2001),
+]
+
+
+@pytest.fixture(scope="module")
+def films():
+    table = pl.DataFrame(FILMS, ["item", "title", "year"], orient="row")
+    return Names(table, list(range(len(FILMS))), " Rare ones are left out.")
+
+
+@pytest.mark.parametrize(
+    ("name", "item", "note"),
+    [
+        ("the rock", "2", ""),
+        ("toy story 1995", "1", ""),
+        ("Star Wars (1977)", "10", ""),
+        ("les miserables", "8", ""),
+        ("Die Blechtrommel", "9", ""),
+        ("Cats and Dogs", "15", ""),
+        (
+            "3",
+            "3",
+            "'3' is taken as the id of Godfather, The (1972). It is also the title of 3 (1999), "
+            "id 18: give that id where it is meant.\n",
+        ),
+        ("Toy Stroy", "1", "'Toy Stroy' is taken as Toy Story (1995).\n"),
+        ("2001", "12", "'2001' is taken as 2001: A Space Odyssey (1968).\n"),
+    ],
+)
+def test_a_name_finds_its_item(films, name, item, note, capsys):
+    assert films.ids[films.number(name) - 1] == item
+    assert capsys.readouterr().err == note
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("Sabrina", "fits several items: Sabrina (1995), id 6; Sabrina (1954), id 5. Give the id"),
+        ("Sabrina (1960)", "no item 'Sabrina (1960)'. Did you mean Sabrina (1995), id 6; Sab"),
+        ("Rocky IV", "There is no item 'Rocky IV'. Did you mean Rocky II"),
+        ("Backbuch Elbe", "Did you mean Das große Backbuch an der Elbe (1998), id 19?"),
+        ("xyzzy", "There is no item 'xyzzy'. Rare ones are left out."),
+        ("", "There is no item ''."),
+    ],
+)
+def test_a_name_of_no_single_item_is_refused(films, name, sentence):
+    with pytest.raises(RecipeError) as raised:
+        films.number(name)
+    assert sentence in str(raised.value)

@@ -154,18 +154,21 @@ def test_a_stopped_stage_ends_where_an_unbroken_one_does(
 TWO = {"data": {"k_core": 5}, "ranker": {"k_core": 5, "reads": ["data"]}}
 
 
+def finish(stage, text="done"):
+    stage.prepare_work()
+    with stage.output(0) as folder:
+        (folder / "word").write_text(text)
+
+
 @pytest.fixture
 def waiting(tmp_path):
     """A run of two stages, whose new ones wait."""
 
     def make(out, word):
         for name, recipe in TWO.items():
-            stage = Stage(name, recipe, out / name, [f"--word={word}"])
-            stage.prepare_work()
+            finish(Stage(name, recipe, out / name, [f"--word={word}"]), word)
             (out / "logs" / name).mkdir(parents=True, exist_ok=True)
             (out / "logs" / name / "curve").write_text(word)
-            with stage.output(0) as folder:
-                (folder / "word").write_text(word)
 
     out = tmp_path / "run"
     make(out, "old")
@@ -292,12 +295,6 @@ def test_two_commands_do_not_write_into_one_run(waiting, monkeypatch, capsys, li
         pass
 
 
-def finish(stage, text="done"):
-    stage.prepare_work()
-    with stage.output(0) as folder:
-        (folder / "result.txt").write_text(text)
-
-
 def test_a_stage_is_current_until_anything_that_goes_in_changes(tmp_path):
     log, recipe = tmp_path / "log.csv", {"k_core": 5}
     log.write_text("user,item\n")
@@ -333,12 +330,12 @@ def test_nothing_half_written_appears(tmp_path):
     def stop():
         stage.prepare_work()
         with stage.output(0) as folder:
-            (folder / "result.txt").write_text("half")
+            (folder / "word").write_text("half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         stop()
-    assert (stage.out / "result.txt").read_text() == "old"
+    assert (stage.out / "word").read_text() == "old"
 
 
 def test_work_is_kept_only_for_the_same_inputs(tmp_path):

@@ -353,6 +353,7 @@ def test_the_next_volume_scores_by_its_age_unless_it_was_had():
 
 
 ONCE = evidence(np.arange(1, 301).reshape(3, 100), 300)
+ALIKE = replace(evidence(), items=pl.DataFrame({"a": ["x"] * 6}), kinds={"a": "category"})
 
 
 @pytest.mark.parametrize(
@@ -366,6 +367,8 @@ ONCE = evidence(np.arange(1, 301).reshape(3, 100), 300)
         (TextNeighbours(), evidence(), "no texts"),
         (WordNeighbours(), evidence(), "no words in common"),
         (Demographic(), evidence(), "no attributes"),
+        (AttributeAffinity(), evidence(), "no attributes with several values"),
+        (AttributeAffinity(), ALIKE, "no attributes with several values"),
         (RepeatConsumption(), ONCE, "the prepared log has 0"),
         (NextInSeries(), series("A 1", "A 3"), "No series has two items"),
         (NextInSeries(), series("A", "B"), "No series has two items"),
@@ -505,11 +508,6 @@ def test_what_leads_to_the_goal_tells_of_tastes_and_worthless_kinds_do_not():
     assert torch.allclose(without, plain)
 
 
-def test_attributes_that_are_not_there_or_tell_nothing_are_refused():
-    with pytest.raises(NotApplicable, match="no attributes with several values"):
-        AttributeAffinity().fit(evidence())
-    alone = replace(evidence(), items=pl.DataFrame({"a": ["x"] * 6}), kinds={"a": "category"})
-    with pytest.raises(NotApplicable, match="no attributes with several values"):
-        AttributeAffinity().fit(alone)
+def test_attributes_that_tell_nothing_are_refused():
     with pytest.raises(NotApplicable, match="do not tell what somebody chooses"):
         AttributeAffinity().fit(of_a_shop(Shop("chance", 4, customers=150, items=80)))
