@@ -28,9 +28,10 @@ def write(path, content):
     return path
 
 
-def problems_of(path, content, columns=None):
+def problems_of(path, content, *columns):
+    read = read_predictions if path.name == "predictions.csv" else TableReader().read
     with pytest.raises(DataError) as raised:
-        TableReader().read(write(path, content), columns)
+        read(write(path, content), *columns)
     assert str(raised.value).startswith(str(path))
     return raised.value.problems
 
@@ -131,65 +132,75 @@ PARQUET = parquet(user=["a"] * 50, item=["x"] * 50)
 DAMAGED = PARQUET[:4] + b"\xff" * 40 + PARQUET[44:]
 NESTED = parquet(user=[{"a": 1}], item=["x"], other=[{"b": 2}])
 NOT_A_NUMBER = parquet(user=[1.0, float("nan")], item=[7, 8])
+FAULTS = [
+    (b"", ["The file is empty."]),
+    (b"item,item\n1,2\n", ["The column 'item' is there 2 times; give each column a name"]),
+    (b"\nuser,item\n", ["Line 1 is empty; delete it."]),
+    (b"1,2,3.5\n4,5,6\n", ["No column was recognised as item; there are 1 (1), 2 (2), 3"]),
+    (QUOTED, ["Line 7, column 'value': 'bad'"]),  # lines are counted over breaks in quotes
+    (
+        b"user,item,value,time\na,x,1,1714559400\nb,x,good,soon\nc,,1,1714559400\n",
+        [
+            "Line 3, column 'time': 'soon' is not a number of seconds since 1970; ",
+            "Line 3, column 'value': 'good' is not a number between",
+            "Line 4 has no item and no candidates",
+        ],
+    ),
+    (b"user,item\na,x\nb\n", ["Line 3 has 1 field where 2 are expected"]),
+    (b"user,item\na,x\n\n\nb,y\n", ["Lines 3 and 4 are empty; delete it."]),
+    (
+        "user,item\na,été\n".encode() + b"zo\xeb,y\n\xeb,z\n",
+        ["Lines 3 and 4, column 'user': the byte 0xEB is not UTF-8 text. Convert the"],
+    ),
+    (b"user,item\na,x\0\n", ["Line 2 holds a NUL byte, which no text has."]),
+    (b"user,item\na,x\rb,y\nc,z\n", ["Line 2 holds a second kind of line end"]),
+    (b'user,item\na,"x\nb,y\n', ["Line 2 has a quote that is not closed, or one inside"]),
+    (b"PAR1 and more", ["The file is a Parquet file, not plain text; name it with the"]),
+    (b"user,item\n" + b"a" * 2_000_000, ["Line 2 is longer than 1,048,576 bytes"]),
+    (ZIPPED, ["The file is compressed with gzip, not plain text"]),
+]
+FAULTS_OF_OTHER_FILES = [
+    ("csv.gz", ZIPPED[:-9], "The gzip file ends too early; copy or download it again."),
+    ("csv.gz", ZIPPED[:12] + b"\0\1\2" + ZIPPED[15:], "The gzip file is damaged"),
+    ("jsonl", '{"item": 1}\n{"item"\n{"item": 2}\n[1]\n', "Lines 2 and 4 are no JSON object"),
+    ("jsonl", f'{{"item": "a", "tags": {DEEP}}}\n', "Line 1 has values more than 50 levels"),
+    # Ids of so many digits that a float does not hold them.
+    ("jsonl", '{"item": 9007199254740993.0}\n', "Line 1, column 'item': 9007199254740992.0 is"),
+    ("jsonl", LONG, "Line 1 has the number 12345678901234567.0 in a column of text"),
+    ("parquet", b"", "The file is empty."),
+    ("parquet", PARQUET[:-20], "The file cannot be read as Parquet"),
+    ("parquet", DAMAGED, "The file cannot be read as Parquet"),
+    ("parquet", NESTED, "Column 'user' has the Parquet type struct"),
+    ("parquet", NOT_A_NUMBER, "Row 2, column 'user': nan is not an id"),
+]
+FAULTS_OF_PREDICTIONS = [
+    ("user,item\n1,2\n", ["No column was recognised as score"]),
+    ("user,item,score\n", ["There are no predictions."]),
+    (
+        "user,item,score\n1,2,nan\n1,3,good\n1,,1\n1,4,1\n1,4,2\n1,5,\n",
+        [
+            "Line 4 has no item.",
+            "Lines 2, 3 and 7, column 'score': for example, 'nan' is not a finite number.",
+            "Line 6 lists a user and an item that an earlier row lists too.",
+        ],
+    ),
+    ("user,item,score\n1,2\n1,3,4\n", ["Line 2 has 2 fields where 3 are expected"]),
+]
 
 
 @pytest.mark.parametrize(
-    ("content", "problems"),
+    ("name", "content", "problems"),
     [
-        (b"", ["The file is empty."]),
-        (b"item,item\n1,2\n", ["The column 'item' is there 2 times; give each column a name"]),
-        (b"\nuser,item\n", ["Line 1 is empty; delete it."]),
-        (b"1,2,3.5\n4,5,6\n", ["No column was recognised as item; there are 1 (1), 2 (2), 3"]),
-        (QUOTED, ["Line 7, column 'value': 'bad'"]),  # lines are counted over breaks in quotes
-        (
-            b"user,item,value,time\na,x,1,1714559400\nb,x,good,soon\nc,,1,1714559400\n",
-            [
-                "Line 3, column 'time': 'soon' is not a number of seconds since 1970; ",
-                "Line 3, column 'value': 'good' is not a number between",
-                "Line 4 has no item and no candidates",
-            ],
-        ),
-        (b"user,item\na,x\nb\n", ["Line 3 has 1 field where 2 are expected"]),
-        (b"user,item\na,x\n\n\nb,y\n", ["Lines 3 and 4 are empty; delete it."]),
-        (
-            "user,item\na,été\n".encode() + b"zo\xeb,y\n\xeb,z\n",
-            ["Lines 3 and 4, column 'user': the byte 0xEB is not UTF-8 text. Convert the"],
-        ),
-        (b"user,item\na,x\0\n", ["Line 2 holds a NUL byte, which no text has."]),
-        (b"user,item\na,x\rb,y\nc,z\n", ["Line 2 holds a second kind of line end"]),
-        (b'user,item\na,"x\nb,y\n', ["Line 2 has a quote that is not closed, or one inside"]),
-        (b"PAR1 and more", ["The file is a Parquet file, not plain text; name it with the"]),
-        (b"user,item\n" + b"a" * 2_000_000, ["Line 2 is longer than 1,048,576 bytes"]),
-        (ZIPPED, ["The file is compressed with gzip, not plain text"]),
+        *(("log.csv", *fault) for fault in FAULTS),
+        *((f"log.{ending}", what, [said]) for ending, what, said in FAULTS_OF_OTHER_FILES),
+        *(("predictions.csv", *fault) for fault in FAULTS_OF_PREDICTIONS),
     ],
 )
-def test_faults_of_text_are_named(content, problems, tmp_path):
-    sentences = problems_of(tmp_path / "log.csv", content)
+def test_faults_of_files_are_named(name, content, problems, tmp_path):
+    sentences = problems_of(tmp_path / name, content)
     for sentence, expected in zip(sentences, problems, strict=True):
         assert sentence.startswith(expected)
         assert sentence.endswith(".")
-
-
-@pytest.mark.parametrize(
-    ("ending", "content", "problem"),
-    [
-        ("csv.gz", ZIPPED[:-9], "The gzip file ends too early; copy or download it again."),
-        ("csv.gz", ZIPPED[:12] + b"\0\1\2" + ZIPPED[15:], "The gzip file is damaged"),
-        ("jsonl", '{"item": 1}\n{"item"\n{"item": 2}\n[1]\n', "Lines 2 and 4 are no JSON object"),
-        ("jsonl", f'{{"item": "a", "tags": {DEEP}}}\n', "Line 1 has values more than 50 levels"),
-        # Ids of so many digits that a float does not hold them.
-        ("jsonl", '{"item": 9007199254740993.0}\n', "Line 1, column 'item': 9007199254740992.0 is"),
-        ("jsonl", LONG, "Line 1 has the number 12345678901234567.0 in a column of text"),
-        ("parquet", b"", "The file is empty."),
-        ("parquet", PARQUET[:-20], "The file cannot be read as Parquet"),
-        ("parquet", DAMAGED, "The file cannot be read as Parquet"),
-        ("parquet", NESTED, "Column 'user' has the Parquet type struct"),
-        ("parquet", NOT_A_NUMBER, "Row 2, column 'user': nan is not an id"),
-    ],
-)
-def test_faults_of_other_files_are_named(ending, content, problem, tmp_path):
-    (sentence,) = problems_of(tmp_path / f"log.{ending}", content)
-    assert sentence.startswith(problem)
 
 
 @pytest.mark.parametrize(
@@ -382,30 +393,6 @@ def test_the_apostrophe_before_a_formula_is_taken_off_in_csv_alone(tmp_path):
     table = pl.DataFrame({"user": ["'=1"], "item": ["7"], "rank": [1]})
     table.write_parquet(tmp_path / "p.parquet")
     assert read_predictions(tmp_path / "p.parquet").rows() == [("'=1", "7", -1.0)]
-
-
-@pytest.mark.parametrize(
-    ("text", "problems"),
-    [
-        ("user,item\n1,2\n", ["No column was recognised as score"]),
-        ("user,item,score\n", ["There are no predictions."]),
-        (
-            "user,item,score\n1,2,nan\n1,3,good\n1,,1\n1,4,1\n1,4,2\n1,5,\n",
-            [
-                "Line 4 has no item.",
-                "Lines 2, 3 and 7, column 'score': for example, 'nan' is not a finite number.",
-                "Line 6 lists a user and an item that an earlier row lists too.",
-            ],
-        ),
-        ("user,item,score\n1,2\n1,3,4\n", ["Line 2 has 2 fields where 3 are expected"]),
-    ],
-)
-def test_faults_of_predictions_are_named(text, problems, tmp_path):
-    (tmp_path / "p.csv").write_text(text)
-    with pytest.raises(DataError) as raised:
-        read_predictions(tmp_path / "p.csv")
-    for problem, expected in zip(raised.value.problems, problems, strict=True):
-        assert problem.startswith(expected)
 
 
 def test_formulas_get_an_apostrophe_and_nothing_else_does():
