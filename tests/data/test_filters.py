@@ -33,7 +33,6 @@ ITEMS = pl.DataFrame(
         "bands": ["AC", "AC/DC", "Abba", "Blur", "Can", "Devo"],
     }
 )
-ROWS = ITEMS.to_dicts()
 
 
 @pytest.mark.parametrize(
@@ -176,7 +175,7 @@ def holds(tree, row):
 @settings(max_examples=60)
 def test_any_condition_means_what_python_says(tree):
     mask = parse(written(tree), ITEMS, KINDS).mask(ITEMS)
-    assert mask.to_list() == [holds(tree, row) for row in ROWS]
+    assert mask.to_list() == [holds(tree, row) for row in ITEMS.to_dicts()]
 
 
 def test_a_profile_has_the_value_itself_or_members_of_a_list_between_the_marks_of_files():

@@ -99,7 +99,6 @@ def test_without_a_goal_orders_stay_and_are_proposed(timed, tmp_path):
 RANDOM = np.random.default_rng(0)
 USERS = np.repeat(np.arange(30), 10)
 ITEMS = np.concatenate([RANDOM.permutation(2000)[:10] for _ in range(30)])
-DAY = 86_400
 
 
 def looked_at(**columns):
@@ -131,7 +130,7 @@ def test_a_file_that_was_sorted_by_something_else_is_found_out(columns, words):
 
 
 def test_ties_are_counted_and_a_file_with_the_newest_first_is_told():
-    on_days = looked_at(time=(20_000 - np.arange(300) // 2) * DAY)
+    on_days = looked_at(time=(20_000 - np.arange(300) // 2) * 86_400)
     assert on_days.counts["events_on_one_day"] == 300
     assert on_days.counts["users_with_tied_end"] == 30
     assert "newest events first" in on_days.order

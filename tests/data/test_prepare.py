@@ -399,7 +399,6 @@ def test_item_cold_keeps_all_events_of_some_items_out():
     assert (item_cold(items, offsets, target, target, 0.2, seed=2) != parts).any()
 
 
-KINDS = ("view", "cart", "buy", "skip")
 WORTH = {"view": 0.1, "cart": 0.3, "buy": 1, "skip": -1}
 
 
@@ -407,7 +406,7 @@ def made(rows, folder, **chosen):
     """A store whose events are a second apart, with the worths of the kinds that are there."""
     events = pl.DataFrame(rows, ["user", "item", "feedback"], orient="row").with_row_index("time")
     kinds = events["feedback"].unique()
-    usual = {"goal": ["buy"], "weights": {kind: WORTH[kind] for kind in KINDS if kind in kinds}}
+    usual = {"goal": ["buy"], "weights": {kind: WORTH[kind] for kind in WORTH if kind in kinds}}
     return prepared(events.with_columns(pl.from_epoch("time")), folder, **usual | chosen)
 
 
@@ -535,7 +534,7 @@ def test_a_goal_that_the_log_does_not_have_or_want_is_refused(tmp_path):
         made(SHOPPER, tmp_path / "s", goal=["view"], weights={"buy": 1, "view": 0, "cart": 1})
 
 
-shopped = st.tuples(st.sampled_from("uvw"), st.sampled_from("abcd"), st.sampled_from(KINDS))
+shopped = st.tuples(st.sampled_from("uvw"), st.sampled_from("abcd"), st.sampled_from([*WORTH]))
 
 
 @settings(max_examples=30)

@@ -82,7 +82,7 @@ def slightly(cut, states, mask, whole=Cut.__call__):
     return found + 0.1 * (mask.sum(1, keepdim=True) > 15)[..., None] * found.roll(1, 2)
 
 
-def test_layers_that_are_not_there_are_refused_and_models_that_cannot_be_cut_run_whole(
+def test_what_a_model_has_not_is_refused_and_one_that_cannot_be_cut_runs_whole(
     folders, monkeypatch, capsys
 ):
     encoder = texts_of(folders).encoder
@@ -91,6 +91,8 @@ def test_layers_that_are_not_there_are_refused_and_models_that_cannot_be_cut_run
         RecipeError, match="3 upper layers are to be tuned in BertModel, which has 2"
     ):
         Layers(encoder, texts, layers=3)
+    with pytest.raises(RecipeError, match="linear layers that end in 'q_proj', and BertModel has"):
+        Layers(encoder, texts, "lora", 1, {"target_modules": ["q_proj"]})
     expected = encoder.encode(texts)
     assert Layers(encoder, texts, layers=1).cut is not None
     monkeypatch.setattr(Cut, "__call__", slightly)
@@ -164,12 +166,6 @@ def test_states_computed_anew_give_the_same_slopes(tmp_path, kind):
         part(torch.arange(1, 10)).prod(0).sum().backward()
         slopes.append([each.grad for each in part.parameters() if each.grad is not None])
     torch.testing.assert_close(*slopes)
-
-
-def test_a_target_that_is_not_there_is_told(folders):
-    encoder = texts_of(folders).encoder
-    with pytest.raises(RecipeError, match="linear layers that end in 'q_proj', and BertModel has"):
-        Layers(encoder, TEXTS[:20], "lora", 1, {"target_modules": ["q_proj"]})
 
 
 @pytest.mark.parametrize(("kind", "bits"), [("Bert", 8), ("Llama", 4)])

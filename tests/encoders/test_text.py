@@ -306,14 +306,11 @@ def test_a_prompt_may_be_left_out_of_the_mean(make):
 
 
 @pytest.mark.parametrize(
-    ("pool", "modules", "named"),
-    [
-        ({}, ("Transformer", "Pooling", "CNN"), "CNN"),
-        ({}, ("Transformer", "Dense"), "Transformer, Dense"),
-    ],
+    ("modules", "named"),
+    [(("Transformer", "Pooling", "CNN"), "CNN"), (("Transformer", "Dense"), "Transformer, Dense")],
 )
-def test_a_model_of_other_steps_is_refused(make, pool, modules, named):
-    folder = make(pool, modules=modules)
+def test_a_model_of_other_steps_is_refused(make, modules, named):
+    folder = make({}, modules=modules)
     with pytest.raises(RecipeError, match=f"vectors by {named}, which lightrec does not do"):
         TextEncoder(str(folder), device="cpu", cache=False).encode(["tea"])
 

@@ -71,13 +71,8 @@ def test_a_held_out_event_is_ranked_among_what_was_open_then(run):
     store, past = EventStore(run / "data"), had_by_user(run)
     names = store.catalog["item"].to_list()
     result = HeldOutLog().rank(Run(run).data, lambda batch: torch.rand(len(batch["user"]), 49), 0)
-    for user, target, rank, listed in zip(
-        result.users.tolist(),
-        result.targets.tolist(),
-        result.ranks.tolist(),
-        result.lists.tolist(),
-        strict=True,
-    ):
+    columns = result.users, result.targets, result.ranks, result.lists
+    for user, target, rank, listed in zip(*(each.tolist() for each in columns), strict=True):
         had = past[store.user_ids[user]]
         place = had.index(names[target - 1])
         assert all(is_open(names[item - 1], had[:place]) for item in listed if item)
@@ -88,11 +83,9 @@ def test_a_held_out_event_is_ranked_among_what_was_open_then(run):
 @pytest.mark.parametrize("policy", ["random", "popularity", "policy"])
 def test_policies_follow_what_sessions_open(run, policy):
     on = simulation(str(run), 60, 0, {"max_steps": 12})
-    names, past = Run(run).data.catalog["item"].to_list(), had_by_user(run)
-    store = Run(run).data
-    begins, ends = store.offsets[:-1], store.without_cold.train_ends()
-    items = np.asarray(store.items)
-    had = [{names[n - 1] for n in items[a:b]} for a, b in zip(begins, ends, strict=True)]
+    store, past = Run(run).data, had_by_user(run)
+    names, lengths = store.catalog["item"].to_list(), store.train_ends() - store.offsets[:-1]
+    had = [{*own[:length]} for own, length in zip(past.values(), lengths, strict=True)]
     shown, fresh = 0, 0
 
     def note(state, following, alive):
@@ -125,14 +118,9 @@ def test_choices_and_transitions_of_the_log_know_their_moment(run):
     starts = LogStarts.from_store(store)
     sizes = {"history_length": 5, "slate_size": 1, "max_steps": 40}
     rows = logged_sessions(store, starts, EngagementReward(), **sizes)
-    after = unpack(rows["next", PACKED], store.num_items + 1)
-    for mask, then, before, item in zip(
-        unpack(rows[PACKED], store.num_items + 1).tolist(),
-        after.tolist(),
-        had,
-        rows[Key.ACTION][:, 0].tolist(),
-        strict=True,
-    ):
+    masks, after = (unpack(each[PACKED], len(names) + 1).tolist() for each in (rows, rows["next"]))
+    taken = rows[Key.ACTION][:, 0].tolist()
+    for mask, then, before, item in zip(masks, after, had, taken, strict=True):
         for state, known in ((mask, before), (then, before | {names[item - 1]})):
             every = {name for name in names if name not in known and is_open(name, known)}
             assert {names[n - 1] for n in range(1, len(state)) if state[n]} == every

@@ -64,24 +64,21 @@ def writes_into_the_state(self, before, after):
     before[Key.SESSION] += 1
 
 
-def draws_for_the_batch(self, state, slate):
+def answering(change):
+    return {"respond": lambda s, state, slate: change(Right.respond(s, state, slate), state)}
+
+
+def draws_for_the_batch(response, state):
     chance = torch.Generator().manual_seed(int(state[Key.STEP][0]))
-    response = Right.respond(self, state, slate)
-    return replace(response, value=response.taken * torch.rand(slate.shape, generator=chance))
+    drawn = torch.rand(response.taken.shape, generator=chance)
+    return replace(response, value=response.taken * drawn)
 
 
-def asks_a_number(self, state, slate):
-    response = Right.respond(self, state, slate)
-    return response if response.value.sum() >= 0 else replace(response, taken=slate > 0)
+def asks_a_number(response, state):
+    return response if response.value.sum() >= 0 else replace(response, leave=response.leave + 1)
 
 
-def leaves_for_certain(self, state, slate):
-    response = Right.respond(self, state, slate)
-    return replace(response, leave=response.leave + 1)
-
-
-def leaves_later(self, state, slate):
-    response = Right.respond(self, state, slate)
+def leaves_later(response, state):
     return replace(response, leave=response.leave + state[Key.STEP].squeeze(1))
 
 
@@ -94,10 +91,9 @@ def shows_nothing(self, rows, session):
     return Right.start(self, rows, session).set(Key.MASK, mask)
 
 
-def unlikely(self, state, slate):
-    law = Right.respond(self, state, slate).outcomes
-    law = law and replace(law, probability=0.5 * law.probability)
-    return replace(Right.respond(self, state, slate), outcomes=law)
+def unlikely(response, state):
+    law = response.outcomes
+    return replace(response, outcomes=law and replace(law, probability=0.5 * law.probability))
 
 
 def offers_twice(self, state):
@@ -140,7 +136,7 @@ def test_a_right_one_passes(right, settings, failing):
         (Right, {"_make_specs": wrong_bound}, {"specs"}),
         (Right, {"_set_seed": lambda s, seed: None}, {"seed"}),
         (TinyWorld, {"begin": one_person, "chance": lambda s, state: state[Key.STEP]}, {"seed"}),
-        (Right, {"respond": leaves_later}, {"answers"}),
+        (Right, answering(leaves_later), {"answers"}),
         (TinyWorld, {"fix": lambda s, to, seed: TinyWorld.fix(s, 0 * to, seed)}, {"given users"}),
         (Stepping, {"change": lambda s, was, now: now.set(Key.MASK, was[Key.MASK])}, {"showable"}),
         (Right, {"_check_slate": takes_masked}, {"refusals"}),
@@ -148,10 +144,10 @@ def test_a_right_one_passes(right, settings, failing):
         (Stepping, {"change": lambda s, was, now: now.set("truncated", now["done"])}, {"endings"}),
         (CountsByItself, {}, {"partial reset", "compiles"}),
         (Stepping, {"change": writes_into_the_state}, {"state unchanged"}),
-        (Right, {"respond": draws_for_the_batch}, {"rows apart", "compiles"}),
-        (Right, {"respond": asks_a_number}, {"compiles"}),
-        (Right, {"respond": leaves_for_certain}, {"answers"}),
-        (Right, {"respond": unlikely}, {"answers"}),
+        (Right, answering(draws_for_the_batch), {"rows apart", "compiles"}),
+        (Right, answering(asks_a_number), {"compiles"}),
+        (Right, answering(lambda r, state: replace(r, leave=r.leave + 1)), {"answers"}),
+        (Right, answering(unlikely), {"answers"}),
         (
             TinyWorld,
             {"offer": offers_twice, "_check_slate": lambda s, state, slate: None},
