@@ -215,12 +215,8 @@ FILMS = [
     ("20", "Suppen an der Elbe", 1999),
     ("21", "Das große Backbuch am Meer", 2001),
 ]
-
-
-@pytest.fixture(scope="module")
-def films():
-    table = pl.DataFrame(FILMS, ["item", "title", "year"], orient="row")
-    return Names(table, list(range(len(FILMS))), " Rare ones are left out.")
+TABLE = pl.DataFrame(FILMS, ["item", "title", "year"], orient="row")
+NAMES = Names(TABLE, list(range(len(FILMS))), " Rare ones are left out.")
 
 
 @pytest.mark.parametrize(
@@ -242,8 +238,8 @@ def films():
         ("2001", "12", "'2001' is taken as 2001: A Space Odyssey (1968).\n"),
     ],
 )
-def test_a_name_finds_its_item(films, name, item, note, capsys):
-    assert films.ids[films.number(name) - 1] == item
+def test_a_name_finds_its_item(name, item, note, capsys):
+    assert NAMES.ids[NAMES.number(name) - 1] == item
     assert capsys.readouterr().err == note
 
 
@@ -258,7 +254,7 @@ def test_a_name_finds_its_item(films, name, item, note, capsys):
         ("", "There is no item ''."),
     ],
 )
-def test_a_name_of_no_single_item_is_refused(films, name, sentence):
+def test_a_name_of_no_single_item_is_refused(name, sentence):
     with pytest.raises(RecipeError) as raised:
-        films.number(name)
+        NAMES.number(name)
     assert sentence in str(raised.value)

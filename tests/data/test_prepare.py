@@ -23,13 +23,9 @@ from tests.users.stores import prepared
 
 
 class Songs(Domain):
-    """Items repeat, and their text says so."""
+    """Items repeat."""
 
-    name = "songs"
     repeats = True
-
-    def text(self, items):
-        return items.select(pl.format("song {}", "item")).to_series()
 
 
 @pytest.fixture

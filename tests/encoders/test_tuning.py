@@ -174,35 +174,31 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(folders, tmp_path):
 
 
 ASKED, ASKING = 30, 600
+TOPIC = np.arange(ASKED) % 3
 
 
-def asked(seed, users, topics):
+def asked(seed, users):
     """Events whose text has the topic of the two texts before it."""
     generator = np.random.default_rng(seed)
-    rows = [generator.permutation(np.flatnonzero(topics == n % 3))[:3] for n in range(ASKING)]
+    rows = [generator.permutation(np.flatnonzero(n % 3 == TOPIC))[:3] for n in range(ASKING)]
     rows = np.array(rows) + 1
     padding = np.zeros((ASKING, 1), np.int64)
     return Choices(np.hstack([padding, rows[:, :2]]), rows[:, 2], users)
 
 
-@pytest.fixture
-def topics():
-    return np.arange(ASKED) % 3
-
-
-def vectors_of(topics, noise):
+def vectors_of(noise):
     generator = torch.Generator().manual_seed(0)
-    found = torch.nn.functional.one_hot(torch.as_tensor(topics), 3).float()
+    found = torch.nn.functional.one_hot(torch.as_tensor(TOPIC), 3).float()
     found = found + noise * torch.randn(found.shape, generator=generator)
     return torch.nn.functional.pad(found, (0, 0, 1, 0))
 
 
-def test_gains_are_those_of_a_ranking_by_shares_and_cosines(topics):
+def test_gains_are_those_of_a_ranking_by_shares_and_cosines():
     generator = np.random.default_rng(1)
     follows = scipy.sparse.random_array((ASKED + 1, ASKED + 1), density=0.2, rng=generator).tolil()
     follows[0] = 0
-    events = asked(0, np.arange(ASKING), topics)
-    vectors = vectors_of(topics, 0.5)
+    events = asked(0, np.arange(ASKING))
+    vectors = vectors_of(0.5)
     found = gains(events, follows.tocsr(), vectors, 0.8)
     units, dense = unit_vectors(vectors).numpy(), follows.toarray()
     for row in range(20):
@@ -220,20 +216,20 @@ def test_gains_are_those_of_a_ranking_by_shares_and_cosines(topics):
             assert found[place, row].item() == pytest.approx(expected, abs=1e-6)
 
 
-def test_an_interval_draws_users_and_says_nothing_where_choices_say_all(topics):
+def test_an_interval_draws_users_and_says_nothing_where_choices_say_all():
     every = [np.arange(ASKING), np.arange(ASKING) + ASKING]
-    given = {"frozen": vectors_of(topics, 2.0), "tuned": vectors_of(topics, 0.1)}
+    given = {"frozen": vectors_of(2.0), "tuned": vectors_of(0.1)}
     nothing = scipy.sparse.csr_array((ASKED + 1, ASKED + 1))
-    events = asked(0, every[0], topics), asked(1, every[1], topics)
+    events = asked(0, every[0]), asked(1, every[1])
     means, gain = compared(events, nothing, given, 0.8)
     assert gain.low > 0.05
     assert gain.mean == pytest.approx(means["tuned"] - means["frozen"])
     # The same events of five users.
-    few = asked(0, every[0], topics), asked(1, every[1] // 3 % 5, topics)
+    few = asked(0, every[0]), asked(1, every[1] // 3 % 5)
     assert compared(few, nothing, given, 0.8)[1].mean == pytest.approx(gain.mean)
-    one = asked(0, every[0], topics), asked(1, every[1] * 0, topics)
+    one = asked(0, every[0]), asked(1, every[1] * 0)
     assert compared(one, nothing, given, 0.8)[1].low == -math.inf
     # Where what followed tells the topic exactly, texts have nothing to add.
-    same = np.pad(topics[:, None] == topics, ((1, 0), (1, 0))).astype(np.float64)
+    same = np.pad(TOPIC[:, None] == TOPIC, ((1, 0), (1, 0))).astype(np.float64)
     _, none = compared(events, scipy.sparse.csr_array(same), given, 0.8)
     assert none.low <= 0 < none.mean + 0.05

@@ -35,15 +35,10 @@ from tests.ranking.training import fitted, trainer
 from tests.users.stores import prepared
 
 
-@pytest.fixture
-def store():
-    """Users walk around circles of items, from where they happen to begin."""
-    return tiny.kit_store()
-
-
 @pytest.mark.parametrize("loss", [None, SampledSoftmaxLoss(12, 0.5)])
-def test_learns_a_walk_and_writes_what_the_next_stages_read(store, tmp_path, loss):
-    module, training, data = fitted(store, tmp_path, loss=loss)
+def test_learns_a_walk_and_writes_what_the_next_stages_read(tmp_path, loss):
+    # Users walk around circles of items, from where they happen to begin.
+    module, training, data = fitted(tiny.kit_store(), tmp_path, loss=loss)
     assert float(training.callback_metrics["validation/ndcg@10"]) > 0.9
     assert float(training.callback_metrics["train/loss"]) < 1
     folder = tmp_path / "out"
@@ -67,8 +62,8 @@ def test_learns_a_walk_and_writes_what_the_next_stages_read(store, tmp_path, los
     assert own.bootstrap(other).low > 0
 
 
-def test_text_vectors_come_from_the_encoder(store, tmp_path):
-    data = SequenceData(str(store.folder), text_encoder=WordEncoder(8), max_length=8)
+def test_text_vectors_come_from_the_encoder(tmp_path):
+    data = SequenceData(str(tiny.kit_store().folder), text_encoder=WordEncoder(8), max_length=8)
     texts = ["", "abba", "cab", *[""] * (tiny.ITEMS - 3)]
     data.store.__dict__["catalog"] = data.store.catalog.with_columns(text=frames.Series(texts))
     module = RankingModule(tiny.ITEMS, data.vector_size, size=16, max_length=8)
@@ -191,8 +186,7 @@ def test_written_blended_and_judged_with_details(liked, tmp_path):
 
 
 def test_what_the_log_does_not_have_cannot_be_used(tmp_path):
-    events = {"user": list("aaaabbbb"), "item": list("12341234")}
-    store = prepared(events, tmp_path / "data")
+    store = prepared({"user": list("aaaabbbb"), "item": list("12341234")}, tmp_path / "data")
     with pytest.raises(RecipeError, match=r"(?s)one kind of feedback.*has no times"):
         fitted(store, tmp_path, use_feedback=True, use_gaps=True)
 

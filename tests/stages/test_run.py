@@ -360,8 +360,6 @@ FILES = {
     "evaluators.py": "",
     "readers.py": "",
 }
-
-
 HOOKS = """
 from lightrec.hookspecs import gives
 lightrec_rewards = gives({"Calm": "mine.rewards:Calm"})
@@ -369,8 +367,6 @@ lightrec_evaluators = gives({"Calmness": "mine.evaluators:Calmness"})
 lightrec_readers = gives({"ods": "mine.readers:Sheets"})
 lightrec_domains = gives({"calm": "mine.evaluators:Domain"})
 """
-
-
 POLICY = "{'data': {'init_args': {'reward': 'Calm', 'data': 'runs/calm/data'}}}"
 EVALUATE = "{'evaluators': [{'class_path': 'mine.evaluators.Calmness'}]}"
 
