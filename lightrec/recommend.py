@@ -22,6 +22,7 @@ from lightrec.data.times import moment
 from lightrec.encoders.base import off_disk
 from lightrec.errors import RecipeError
 from lightrec.evaluation.evidence import Favoured, favoured_by
+from lightrec.evaluation.rankers import ranker_of
 from lightrec.keys import PADDING, Column, Key
 from lightrec.list_ranking import ListRanking
 from lightrec.ranking.lists import places_for_new, with_reserved_places
@@ -29,7 +30,7 @@ from lightrec.ranking.scorers import Standing
 from lightrec.run import Run
 
 
-class Recommender:
+class Recommender(ListRanking):
     """The results of a run, ready to use.
 
     :param run: a run folder such as ``runs/video``.
@@ -44,14 +45,13 @@ class Recommender:
 
     @blaming(None, "recommend items of the run")
     def __init__(self, run: str | Path, by: str | None = None) -> None:
-        self.run = Run(run)
-        self.run.hold()  # much of it is read at the first wish for it
-        chosen = Favoured(by, "It was asked for.") if by else favoured_by(self.run)
-        self.wished = lru_cache(64)(off_disk()(lambda *wish: self.run.wishes.scores(*wish)))
-        """What a wish says of all items, see :class:`lightrec.ranking.scorers.Wishes`; read once
-        for all batches of users."""
-        self.ranking = ListRanking(self.run, chosen.by, self.wished)
-        self.reason = f"{chosen.reason} {self.ranking.ranker.about}".strip()
+        opened = Run(run)
+        opened.hold()  # much of it is read at the first wish for it
+        chosen = Favoured(by, "It was asked for.") if by else favoured_by(opened)
+        # What a wish says of all items is read once for all batches of users.
+        wished = lru_cache(64)(off_disk()(lambda *wish: opened.wishes.scores(*wish)))
+        super().__init__(opened, chosen.by, wished)
+        self.reason = f"{chosen.reason} {self.ranker.about}".strip()
         self.store = self.run.data
         _ = self.run.domain  # refused here where it is not installed
         title = pl.col(Column.TITLE).fill_null(pl.col(Column.ITEM))
@@ -132,7 +132,7 @@ class Recommender:
                     f"No item that may come has a word of the wish {ask!r}: what has one is "
                     "excluded, or was had before."
                 )
-        items, scores = self.ranking.best(known, allowed, k, placed, ask, rules, person)
+        items, scores = self.best(known, allowed, k, placed, ask, rules, person)
         if not items.any():
             why = f"the person has seen all that may be shown ({int(allowed.sum())})"
             if not allowed.any():
@@ -167,7 +167,7 @@ class Recommender:
             ``ranked_by``: ``history``, or what ``ranked_by`` of
             :class:`~lightrec.list_ranking.ListRanking` names where there is none.
         """
-        ranking = self.ranking if before is None else self._judged
+        ranking = self if before is None else self._judged
         rules = self.rules if before is None else None
         allowed, _ = self.allowed(exclude, only, rules)
         k = self.length(k)
@@ -205,7 +205,7 @@ class Recommender:
         from lightrec.ranking.ranker import likeness
 
         k = self.length(k)
-        alike = likeness(self.ranking.blend.ranker, self.ranking.counts, self.item(item), by)
+        alike = likeness(self.blend.ranker, self.counts, self.item(item), by)
         scores = alike.masked_fill(~self.allowed(exclude, only, self.rules)[0], -torch.inf)[None]
         items = with_reserved_places(scores, torch.full_like(scores, -torch.inf), k, 0)
         return self._table(items, scores.gather(1, items))[1]
@@ -218,8 +218,8 @@ class Recommender:
         """
         other = copy.copy(self)
         vars(other).pop("_judged", None)
-        other.ranking = ListRanking(self.run, by, self.wished)
-        other.reason = f"It was asked for. {other.ranking.ranker.about}".strip()
+        other.by, other.ranker = by, ranker_of(self.run, by)
+        other.reason = f"It was asked for. {other.ranker.about}".strip()
         return other
 
     def item(self, name: str | int) -> int:
@@ -243,11 +243,6 @@ class Recommender:
     def __repr__(self) -> str:
         size = f"users={self.store.num_users}, items={self.store.num_items}"
         return f"Recommender({str(self.run.path)!r}, by={self.by!r}, {size})"
-
-    @property
-    def by(self) -> str:
-        """What ranks; ``reason`` says why."""
-        return self.ranking.by
 
     @cached_property
     def _judged(self) -> ListRanking:

@@ -120,7 +120,7 @@ def test_wishes_join_a_history_or_stand_alone(recommender, tiny_run, capsys):
     with pytest.raises(RecipeError, match=r"No item knows any of the words .* such as lamp, rope"):
         recommender.recommend("u3", ask="sofa")
     assert recommender.recommend(ask="tea", k=12)["title"].str.starts_with("tea").all()
-    assert recommender.ranking.ranked_by == "wish"
+    assert recommender.ranked_by == "wish"
     table = recommender.recommend("u3", ask="tea rope", k=48)
     plain = recommender.recommend("u3", k=48)
     teas, before = (each.filter(pl.col("title").str.starts_with("tea")) for each in (table, plain))
@@ -157,7 +157,7 @@ def detailed(tmp_path_factory):
 
 
 def test_a_user_of_the_log_brings_feedback_and_gaps(detailed):
-    store, blend = detailed.store, detailed.ranking.model
+    store, blend = detailed.store, detailed.model
     assert sorted(store.feedback_kinds) == ["like", "play"]
     assert blend.ranker.feedback.shape[0] == 3
     row = store.user_ids.to_list().index("u3")

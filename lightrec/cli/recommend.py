@@ -134,8 +134,8 @@ def recommend(
     else:
         person = None if profile is None else {name: value for name, _, value in attributes}
         table = recommender.recommend(user, history=history, profile=person, **wishes)
-    if recommender.ranking.ranked_by in WITHOUT_HISTORY and not all:
-        print(WITHOUT_HISTORY[recommender.ranking.ranked_by], file=sys.stderr)
+    if recommender.ranked_by in WITHOUT_HISTORY and not all:
+        print(WITHOUT_HISTORY[recommender.ranked_by], file=sys.stderr)
     elif ask is not None:
         print("Ranked by the wish and the blend.", file=sys.stderr)
     elif by is None:  # why is said at the run's end and in its report

@@ -191,7 +191,7 @@ class _Case:
                 "ranked by popularity or by attributes. Give --history or a user with events."
             )
         with torch.no_grad():
-            raw = recommender.ranking.raw(details)
+            raw = recommender.raw(details)
         self.may = allowed.scatter(1, details[Key.SEEN], False) & raw.isfinite()
         self.may[:, PADDING] = False
         scores = raw.masked_fill(~self.may, -torch.inf)
@@ -251,15 +251,15 @@ class _Case:
 
     def by_events(self) -> tuple[Tensor, float, float]:
         """Attribute the score to events: nats (L,), the error, and what average events give."""
-        ranking = self.recommender.ranking
-        counts = ranking.counts.float().index_fill(0, torch.tensor([PADDING]), 0)
+        recommender = self.recommender
+        counts = recommender.counts.float().index_fill(0, torch.tensor([PADDING]), 0)
         past = Past(self.details, counts / counts.sum())
-        scores = masked(ranking.model, past)
+        scores = masked(recommender.model, past)
         with torch.no_grad():
             opened = float(self.target(scores(torch.ones(1, self.length))))
         if not math.isclose(opened, self.log_probability, abs_tol=1e-3):
             # A model that scores otherwise than its class.
-            scores = by_leaving_out(ranking.raw, past)
+            scores = by_leaving_out(recommender.raw, past)
         return integrated(lambda masks: self.target(scores(masks)), self.length)
 
     def events(self, nats: Tensor) -> list[Event]:
@@ -304,7 +304,7 @@ class _Case:
         kept = torch.ones(len(sets), self.length, dtype=torch.bool)
         for row, events in enumerate(sets):
             kept[row, events] = False
-        ranks = self.ranks(self.recommender.ranking.raw(with_only(self.details, kept))).tolist()
+        ranks = self.ranks(self.recommender.raw(with_only(self.details, kept))).tolist()
         pairs = zip(sets, ranks, strict=True)
         return next(((left, rank) for left, rank in pairs if left and rank > k), None)
 
@@ -325,7 +325,7 @@ class _Case:
 
     def words(self) -> list[Word]:
         """Attribute the item's score to words of its text, through encoder and item tower."""
-        recommender, model = self.recommender, self.recommender.ranking.model
+        recommender, model = self.recommender, self.recommender.model
         ranker, direction = self._direction(model)
         if ranker.items.project is None:
             raise NotApplicable("The ranker reads no vectors of texts, so that no word counts.")

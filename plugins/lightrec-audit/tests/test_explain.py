@@ -97,7 +97,7 @@ def test_words_are_those_of_the_text_and_add_up(tiny_run, lightrec_tiny_encoder)
     ranker = Ranker(len(texts), 12, size=8, use_ids=False).eval()
     torch.nn.init.normal_(ranker.items.project.weight)
     ranker.items.set_vectors(torch.nn.functional.pad(encoder.encode(texts), (0, 0, 1, 0)))
-    recommender.ranking.ranker = RunRanker(len(texts), ranker)
+    recommender.ranker = RunRanker(len(texts), ranker)
     recommender.run.wishes = SimpleNamespace(encoder=encoder)
     result = explain(recommender, "u3", k=K)
     assert "words" not in result.missing

@@ -81,7 +81,7 @@ def test_only_what_came_before_a_round_is_known_in_it(shop_run):
         kept = log.until(np.array([0]), log.times[begin + count : begin + count + 1])
         before = recommender.people.events([0], log, kept)
         assert int((before["history"] > 0).sum()) == count
-        scores = recommender.ranking.scores(Person(before, run.data.users[[0]]))[0].clone()
+        scores = recommender.scores(Person(before, run.data.users[[0]]))[0].clone()
         scores[[0, *before["seen"][0].tolist()]] = -torch.inf
         assert int(law[0].argmax()) == int(scores.argmax()) - 1
 

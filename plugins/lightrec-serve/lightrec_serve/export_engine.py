@@ -263,7 +263,7 @@ class ExportedBlend(ListRanking):
         run: Any = SimpleNamespace(popularity=popular, demographic=exported.attributes)
         self.ranker: Any = SimpleNamespace(scorer=exported.blend)
         self.held, self.run, self.blend, self.by = exported, run, exported.blend, "blend"
-        self.names, self.counts, self.people, self.ranking = names, exported.events, self, self
+        self.names, self.counts, self.people = names, exported.events, self
         self.rows = exported.people()
         """Tensors of each person, by their ids: what :class:`Person` knows."""
         self.outside = SimpleNamespace(rows={})

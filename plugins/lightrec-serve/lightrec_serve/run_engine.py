@@ -136,7 +136,7 @@ class RunEngine(Engine):
             user, history, kinds = self._whom(query)
             known = recommender.person(user, history, query.profile, kinds).known
             kind = "history" if known[Key.HISTORY].any() else "alone"
-            recommender.ranking.wished(query.ask, kind)
+            recommender.wished(query.ask, kind)
 
     def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:
         """Answer queries; those of people with histories are scored together."""
@@ -156,8 +156,8 @@ class RunEngine(Engine):
         for group in groups.values():
             began = perf_counter()
             try:
-                ranking = self.recommender(group[0][1].by).ranking
-                scores = ranking.scores(together([p for *_, p in group]), group[0][1].ask)
+                recommender = self.recommender(group[0][1].by)
+                scores = recommender.scores(together([p for *_, p in group]), group[0][1].ask)
             except LightrecError as error:
                 for place, *_ in group:
                     answers[place] = error
@@ -165,7 +165,7 @@ class RunEngine(Engine):
             spent = (perf_counter() - began) / len(group)
             for (place, query, person), row in zip(group, scores, strict=True):
                 try:
-                    answers[place] = self._choose(query, person, row, ranking.ranked_by, spent)
+                    answers[place] = self._choose(query, person, row, recommender.ranked_by, spent)
                 except LightrecError as error:
                     answers[place] = error
         return answers
@@ -244,7 +244,7 @@ class RunEngine(Engine):
         """Ask what each event did: score the person without it, by the same wish and filters."""
         events, known = without_each(person.known)
         rows = pl.concat([person.row] * len(events))
-        without = self.recommender(query.by).ranking.scores(Person(known, rows), query.ask)
+        without = self.recommender(query.by).scores(Person(known, rows), query.ask)
 
         def likely(raw: Tensor) -> Tensor:
             whole = torch.cat([raw, self.newcomers.mixed(raw)], -1)
@@ -256,8 +256,7 @@ class RunEngine(Engine):
         self, allowed: Tensor, k: int, rules: Standing | None, people: pl.DataFrame
     ) -> Ranked:
         """Popular items that differ from each other, for somebody of whom nothing is known."""
-        ranking = self.usual.ranking
-        counts, vectors = ranking.popularity.counts, ranking.blend.ranker.item_vectors()
+        counts, vectors = self.usual.popularity.counts, self.usual.blend.ranker.item_vectors()
         whole = torch.cat([counts, self.newcomers.mixed(counts)])
         popular = whole.masked_fill(~allowed, -torch.inf)
         vectors = torch.cat([vectors, self.newcomers.mixed(vectors.T).T])
@@ -330,8 +329,7 @@ class RunEngine(Engine):
             near, loud = self.newcomers.near[place], self.newcomers.loud[place]
             order = loud.argsort(descending=True)[:k]
             return near[order].tolist(), (loud[order] / loud.max()).tolist()
-        ranking = self.usual.ranking
-        return self.best(likeness(ranking.blend.ranker, ranking.counts, number), k)
+        return self.best(likeness(self.usual.blend.ranker, self.usual.counts, number), k)
 
 
 def together(people: Sequence[Person]) -> Person:

@@ -16,7 +16,7 @@ from tests.asking import posted, send, slate_of
 
 WISH, MISSPELT = {"ask": "blue tea"}, {"history": ["tea numbr 6"]}
 SLOW = {
-    "a wish": ("engine.usual.ranking.wished", "POST /recommend", WISH),
+    "a wish": ("engine.usual.wished", "POST /recommend", WISH),
     "a misspelt name": (
         "engine.catalog.names._misspelt",
         "POST /recommend",
