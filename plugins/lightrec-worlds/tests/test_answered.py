@@ -1,0 +1,121 @@
+"""Sessions with real answers: a plain loop over the table, and beliefs in closed form."""
+
+import polars as pl
+import pytest
+import torch
+from lightrec_testing import SimulatorChecks
+from lightrec_worlds.answered import ANSWERS, Answered
+from lightrec_worlds.answers import Answers
+from lightrec_worlds.beliefs import BeliefPolicy
+from lightrec_worlds.loadings import Loadings
+from torch.nn.functional import pad
+
+from lightrec.errors import RecipeError
+from lightrec.keys import Key
+from lightrec.policies.baselines import RandomPolicy
+from lightrec.simulators.rollout import play
+
+PEOPLE, ITEMS, FACTORS = 4_000, 12, 2
+
+
+def drawn(people=PEOPLE, seed=0):
+    """Answers of a factor model, a third of them unknown, and the model."""
+    draw = torch.Generator().manual_seed(seed)
+    mean, weights = torch.randn(ITEMS, generator=draw), torch.randn(ITEMS, FACTORS, generator=draw)
+    taste, noise = (torch.randn(people, n, generator=draw) for n in (FACTORS, ITEMS))
+    values = mean + taste @ weights.T + 0.5 * noise
+    unknown = torch.rand(people, ITEMS, generator=draw) < 1 / 3
+    values = values.masked_fill(unknown, torch.nan)
+    return pad(values, (1, 0), value=torch.nan), mean, weights
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    """A file of graded answers."""
+    values, _, _ = drawn(60)
+    user, item = (~values.isnan()).nonzero(as_tuple=True)
+    rows = {"user": user.numpy(), "item": item.numpy(), "value": values[user, item].numpy()}
+    path = tmp_path_factory.mktemp("answers") / "answers.parquet"
+    pl.DataFrame(rows).write_parquet(path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def make(log):
+    return lambda batch_size, **how: Answered(batch_size, log=log, **{"max_steps": 4, **how})
+
+
+def test_the_contract(make):
+    for check in SimulatorChecks(make):
+        check()
+
+
+def test_sessions_are_a_plain_loop_over_the_table(make, log):
+    world, table = make(30, slate_size=2), Answers.read(log).part("new")
+    steps = []
+    sessions, _ = play(
+        RandomPolicy(ITEMS), world, torch.arange(30), 0, record=lambda *step: steps.append(step)
+    )
+    for person in range(30):
+        total, seen = 0.0, []
+        for state, following, alive in steps:
+            if not alive[person]:
+                continue
+            for place, item in enumerate(state[Key.ACTION][person].tolist()):
+                answer = float(table.values[person, item]) if item else 0.0
+                assert answer == answer  # it is known
+                assert item == 0 or item not in seen
+                assert bool(following[Key.TAKEN][person, place]) == (answer > 0)
+                total, seen = total + answer, [*seen, item]
+            answers = table.values[person, seen].nan_to_num()
+            assert torch.equal(following[ANSWERS][person, : len(seen)], answers)
+        assert float(sessions.reward[0, person]) == pytest.approx(total, abs=1e-5)
+
+
+def test_who_may_be_learned_from_does_not_judge(log):
+    table = Answers.read(log)
+    known, new = table.part("known", 0.7, 3), table.part("new", 0.7, 3)
+    assert sorted(known.people + new.people) == table.people
+    assert len(known.people) == 42
+    assert table.part("known", 0.7, 4).people != known.people
+    with pytest.raises(RecipeError, match="leaves none of the 60 people"):
+        table.part("known", 1.0)
+
+
+def test_likes_alone_make_all_else_a_decline(tmp_path):
+    path = tmp_path / "likes.csv"
+    path.write_text("user,item\na,x\nb,y\nb,x\n")
+    values = Answers.read(str(path)).values
+    assert values[:, 1:].tolist() == [[1, 0], [1, 1]]
+    path = tmp_path / "twice.csv"
+    path.write_text("user,item,rating\na,x,1\na,x,2\n")
+    with pytest.raises(RecipeError, match="two answers of a person to the same item"):
+        Answers.read(str(path))
+
+
+def test_factors_are_found_where_answers_are_missing():
+    values, mean, weights = drawn()
+    found = Loadings.of(values, FACTORS, 100)
+    torch.testing.assert_close(found.mean[1:].float(), mean, atol=0.1, rtol=0)
+    expected = weights @ weights.T + 0.25 * torch.eye(ITEMS)
+    covariance = found.weights @ found.weights.T + found.noise.diag()
+    torch.testing.assert_close(covariance[1:, 1:].float(), expected, atol=0.2, rtol=0.05)
+
+
+@pytest.mark.parametrize("declines", [True, False])
+def test_a_belief_is_the_conditional_expectation(make, declines):
+    world = make(30, size=FACTORS)
+    policy = BeliefPolicy(ITEMS, FACTORS, declines=declines).believe(world.loadings)
+    world.fix(torch.arange(30), 0)
+    state = world.reset()
+    for _ in range(3):
+        state = world.step(policy.act(state))["next"]
+    scores, seen, answers = policy.logits(state), state[Key.SEEN], state[ANSWERS]
+    mean, weights = world.loadings.mean, world.loadings.weights
+    covariance = weights @ weights.T + world.loadings.noise.diag()
+    for person in range(30):
+        there = (seen[person] > 0) & (declines | (answers[person] > 0))
+        items, said = seen[person][there], answers[person][there].double()
+        left = torch.linalg.solve(covariance[items][:, items], said - mean[items])
+        expected = mean + (weights @ weights.T)[:, items] @ left
+        torch.testing.assert_close(scores[person, 1:].double(), expected[1:], atol=1e-4, rtol=1e-4)
