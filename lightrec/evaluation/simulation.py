@@ -180,7 +180,7 @@ def simulation(
         simulator.catalog(),
         simulator.people() if isinstance(simulator, World) else None,
         world_policies(simulator) if isinstance(simulator, World) else plain,
-        lambda kind, settings: make_of(kind, settings, num_items=simulator.num_items),
+        lambda kind, settings: kind.from_world(simulator, **settings),
     )
 
 

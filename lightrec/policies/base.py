@@ -67,6 +67,11 @@ class Policy(Part, ABC):
         """
         return cls(run.data.num_items, **settings)
 
+    @classmethod
+    def from_world(cls, world: Any, **settings: Any) -> Self:
+        """Make the policy for a world, a simulator without a run; see :meth:`from_run`."""
+        return cls(world.num_items, **settings)
+
     @abstractmethod
     def distribution(self, state: State, slate_size: int = 1) -> SlateLaw:
         """The law of the slate in a state, over items.

@@ -1,6 +1,7 @@
-"""The world `Answered`: people whose answers are known play, so that nobody is simulated."""
+"""`AnsweredWorld`: people whose answers are known play, so that nobody is simulated."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -18,7 +19,7 @@ ANSWERS = "answers"
 """(B, ``max_steps`` · K) float32: answers to the items of the key ``seen``, in its order."""
 
 
-class Answered(World):
+class AnsweredWorld(World):
     """Real people, each asked in a session of given length what is known that they answered.
 
     Nothing is drawn: an item is taken where its answer is above 0, and every answer, a decline's
@@ -38,6 +39,8 @@ class Answered(World):
     :param share: of the people, who are known.
     :param split: seed of the draw of known people.
     :param size: factors of the items' vectors.
+    :param caution: factor on the noise of the factor model: above 1 where answers say less than it
+        has it, such as yes and no, which are not normal.
     :param settings: of :class:`~lightrec.simulators.base.Simulator`.
     """
 
@@ -54,13 +57,15 @@ class Answered(World):
         share: float = 0.5,
         split: int = 0,
         size: int = 8,
+        caution: float = 1.0,
         max_steps: int = 20,
         **settings: Any,
     ) -> None:
         table = Answers.read(log, items)
         self.known = table.part("known", share, split)
         self.table = table.part(part, share, split)
-        self.loadings = Loadings.of(self.known.values, size)
+        found = Loadings.of(self.known.values, size)
+        self.loadings = replace(found, noise=caution * found.noise)
         super().__init__(
             torch.cat([self.loadings.mean[:, None], self.loadings.weights], 1).float(),
             batch_size,

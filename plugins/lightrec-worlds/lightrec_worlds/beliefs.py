@@ -1,40 +1,32 @@
 """Policies that adapt to a person's answers, likes and declines, by a belief about their taste."""
 
-from typing import Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from lightrec.api import (
-    Key,
-    PolicyMaker,
-    RecipeError,
-    Run,
-    ScoredPolicy,
-    Simulator,
-    State,
-    among_candidates,
-)
-from lightrec.policies.baselines import ConstantListPolicy
-from lightrec_worlds.answered import ANSWERS, Answered
-from lightrec_worlds.loadings import Loadings
+from lightrec.api import Key, RecipeError, Simulator, State, TwoTowerPolicy
+from lightrec_worlds.answered import ANSWERS, AnsweredWorld
 
+After = Literal["nothing", "likes", "answers"]
 Exploring = Literal["greedy", "thompson", "upper"]
 
 
-class BeliefPolicy(ScoredPolicy):
+class BeliefPolicy(TwoTowerPolicy):
     """Shows what a person is believed to like best, after what they answered in the session.
 
-    The belief is that of a factor model (:class:`~lightrec_worlds.loadings.Loadings`): normal, with
-    mean and variance in closed form. An item's score is its expected answer.
+    The belief is that of a factor model, see :class:`~lightrec_worlds.loadings.Loadings`: normal,
+    with mean and variance in closed form. An item's score is its expected answer.
 
     :param num_items: number of items N.
     :param size: factors D.
-    :param explore: ``greedy`` by the mean; ``thompson`` draws a taste from the belief at every step
-        (Thompson 1933); ``upper`` adds ``bonus`` standard deviations of what is expected of each.
+    :param after: what is read of a session: all ``answers``, the ``likes`` alone, or ``nothing``,
+        so that everybody is shown the items of the highest mean.
+    :param explore: ``greedy`` by the expectation; ``thompson`` draws a taste from the belief at
+        every step (Thompson 1933); ``upper`` adds ``bonus`` standard deviations of what is expected
+        of each item.
     :param bonus: of ``upper``.
-    :param caution: factor on the noise: above 1 where answers say less than the model has it.
-    :param declines: whether declines are read; False sees likes alone.
     """
 
     reads = (Key.SEEN, ANSWERS)
@@ -49,72 +41,60 @@ class BeliefPolicy(ScoredPolicy):
         self,
         num_items: int,
         size: int,
+        after: After = "answers",
         explore: Exploring = "greedy",
         bonus: float = 1.0,
-        caution: float = 1.0,
-        declines: bool = True,
     ) -> None:
         super().__init__(num_items)
-        self.explore, self.bonus, self.caution = explore, bonus, caution
-        self.declines = declines
+        self.after, self.explore, self.bonus = after, explore, bonus
         self.register_buffer("mean", torch.zeros(num_items + 1))
         self.register_buffer("weights", torch.zeros(num_items + 1, size))
         self.register_buffer("noise", torch.ones(num_items + 1))
 
-    def believe(self, loadings: Loadings) -> "BeliefPolicy":
-        """Take over a fitted model."""
+    @classmethod
+    def from_world(cls, world: Simulator, **settings: Any) -> Self:
+        """Take the factors by which a world of answers shows its items.
+
+        :raises RecipeError: where it is none.
+        """
+        if not isinstance(world, AnsweredWorld):
+            raise RecipeError(
+                f"{cls.__name__} learns from people whose answers are known, and "
+                f"{type(world).__name__} has none. Play it in AnsweredWorld."
+            )
+        policy = cls(world.num_items, world.loadings.weights.shape[1], **settings)
         for name in ("mean", "weights", "noise"):
-            getattr(self, name).copy_(getattr(loadings, name))
-        return self
+            getattr(policy, name).copy_(getattr(world.loadings, name))
+        return policy.to(world.device)
 
     def belief(self, state: State) -> tuple[Tensor, Tensor]:
         """Mean (B, D) and variance (B, D, D) of a person's factors."""
         seen, answers = state[Key.SEEN], state[ANSWERS]
-        there = (seen > 0) if self.declines else answers > 0
+        there = {"answers": seen > 0, "likes": answers > 0, "nothing": seen < 0}[self.after]
         weights = self.weights[seen] * there.unsqueeze(2)
-        sharp = weights / (self.caution * self.noise[seen]).unsqueeze(2)
+        sharp = weights / self.noise[seen].unsqueeze(2)
         unit = torch.eye(weights.shape[2], device=weights.device)
         variance = torch.linalg.inv(weights.mT @ sharp + unit)
-        told = ((answers - self.mean[seen]).unsqueeze(1) @ sharp).squeeze(1)
-        return (variance @ told.unsqueeze(2)).squeeze(2), variance
+        told = (answers - self.mean[seen]).unsqueeze(1) @ sharp
+        return (told @ variance).squeeze(1), variance
 
-    def logits(self, state: State) -> Tensor:
-        """What each column is expected to be answered, or what ``explore`` makes of it."""
+    def query(self, state: State) -> Tensor:
+        """A one for the mean, and what the taste is taken for: ``(B, 1 + D)``."""
         taste, variance = self.belief(state)
         if self.explore == "thompson":
             drawn = torch.randn_like(taste).unsqueeze(2)
             taste = taste + (torch.linalg.cholesky(variance) @ drawn).squeeze(2)
-        scores = self.mean + taste @ self.weights.T
+        return pad(taste, (1, 0), value=1.0)
+
+    def item_table(self) -> Tensor:
+        """Mean answers and loadings, ``(N + 1, 1 + D)``."""
+        return torch.cat([self.mean[:, None], self.weights], 1)
+
+    def logits(self, state: State) -> Tensor:
+        """What each column is expected to be answered, or what ``explore`` makes of it."""
+        scores = super().logits(state)
         if self.explore == "upper":
+            _, variance = self.belief(state)
             spread = torch.einsum("nd,bde,ne->bn", self.weights, variance, self.weights)
             scores = scores + self.bonus * spread.sqrt()
-        return among_candidates(state, scores)
-
-
-class FixedList(PolicyMaker):
-    """Makes the list for everybody, ordered by the mean answer of the people who are known."""
-
-    def policy(
-        self, simulator: Simulator, users: Tensor, run: Run | None = None
-    ) -> ConstantListPolicy:
-        """Order the items."""
-        return ConstantListPolicy.from_appeal(_answered(simulator).loadings.mean)
-
-
-class Belief(PolicyMaker):
-    """Makes the policy of beliefs for people whose answers are known, from those of others."""
-
-    def policy(self, simulator: Simulator, users: Tensor, run: Run | None = None) -> BeliefPolicy:
-        """Take the factors by which the world shows its items."""
-        loadings = _answered(simulator).loadings
-        made = BeliefPolicy(simulator.num_items, loadings.weights.shape[1])
-        return made.believe(loadings).to(simulator.device)
-
-
-def _answered(simulator: Simulator) -> Answered:
-    if not isinstance(simulator, Answered):
-        raise RecipeError(
-            f"This policy learns from the people whose answers are known, and "
-            f"{type(simulator).__name__} has none. Play it in Answered."
-        )
-    return simulator
+        return scores

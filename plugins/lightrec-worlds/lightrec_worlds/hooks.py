@@ -8,7 +8,7 @@ LIGHTREC_API = 2
 
 lightrec_simulators = gives(
     {
-        "Answered": "lightrec_worlds.answered:Answered",
+        "AnsweredWorld": "lightrec_worlds.answered:AnsweredWorld",
         "InterestEvolution": "lightrec_worlds.recsim:InterestEvolution",
         "LongTermSatisfaction": "lightrec_worlds.recsim:LongTermSatisfaction",
         "Greed": "lightrec_worlds.greed:Greed",
@@ -17,11 +17,6 @@ lightrec_simulators = gives(
     }
 )
 lightrec_components = gives({"WorldData": "lightrec_worlds.world_data:WorldData"})
-lightrec_policy_makers = gives(
-    {
-        "belief": "lightrec_worlds.beliefs:Belief",
-        "constant": "lightrec_worlds.constant:BestConstant",
-        "fixed-list": "lightrec_worlds.beliefs:FixedList",
-    }
-)
+lightrec_policies = gives({"BeliefPolicy": "lightrec_worlds.beliefs:BeliefPolicy"})
+lightrec_policy_makers = gives({"constant": "lightrec_worlds.constant:BestConstant"})
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

@@ -64,14 +64,13 @@ class Loadings:
         noise[0] = 1
         return cls(mean, weights, noise)
 
-    def beliefs(self, y: Tensor, known: Tensor, caution: float = 1.0) -> tuple[Tensor, Tensor]:
+    def beliefs(self, y: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """What answers say of people: mean (P, D) and variance (P, D, D) of x.
 
         :param y: (P, N + 1) answers.
         :param known: (P, N + 1), 1 where there is one, else 0.
-        :param caution: factor on the noise, for answers that depend on more than the factors.
         """
-        sharp = self.weights / (caution * self.noise[:, None])
+        sharp = self.weights / self.noise[:, None]
         size = self.weights.shape[1]
         outer = (self.weights[:, :, None] * sharp[:, None, :]).flatten(1)
         precision = (known @ outer).view(-1, size, size) + torch.eye(size, dtype=outer.dtype)

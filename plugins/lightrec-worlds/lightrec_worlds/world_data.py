@@ -144,7 +144,7 @@ class WorldData(SimulatorData):
         """Make an untrained policy, for what the simulator lets policies see."""
         kind, settings = class_and_settings(self.policy)
         if not issubclass(kind, TowerPolicy):
-            return make_of(kind, settings, num_items=self.num_items)
+            return kind.from_world(self.single, **settings)
         # What texts are read for; vectors of the world's own are taken as they are.
         meanings = None if self.text_encoder is None else self.single.item_vectors
         policy: TowerPolicy = make_of(

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 import torch
 from lightrec_testing import SimulatorChecks
-from lightrec_worlds.answered import ANSWERS, Answered
+from lightrec_worlds.answered import ANSWERS, AnsweredWorld
 from lightrec_worlds.answers import Answers
 from lightrec_worlds.beliefs import BeliefPolicy
 from lightrec_worlds.loadings import Loadings
@@ -42,7 +42,7 @@ def log(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def make(log):
-    return lambda batch_size, **how: Answered(batch_size, log=log, **{"max_steps": 4, **how})
+    return lambda batch_size, **how: AnsweredWorld(batch_size, log=log, **{"max_steps": 4, **how})
 
 
 def test_the_contract(make):
@@ -102,10 +102,10 @@ def test_factors_are_found_where_answers_are_missing():
     torch.testing.assert_close(covariance[1:, 1:].float(), expected, atol=0.2, rtol=0.05)
 
 
-@pytest.mark.parametrize("declines", [True, False])
-def test_a_belief_is_the_conditional_expectation(make, declines):
+@pytest.mark.parametrize("after", ["answers", "likes", "nothing"])
+def test_a_belief_is_the_conditional_expectation(make, after):
     world = make(30, size=FACTORS)
-    policy = BeliefPolicy(ITEMS, FACTORS, declines=declines).believe(world.loadings)
+    policy = BeliefPolicy.from_world(world, after=after)
     world.fix(torch.arange(30), 0)
     state = world.reset()
     for _ in range(3):
@@ -114,7 +114,7 @@ def test_a_belief_is_the_conditional_expectation(make, declines):
     mean, weights = world.loadings.mean, world.loadings.weights
     covariance = weights @ weights.T + world.loadings.noise.diag()
     for person in range(30):
-        there = (seen[person] > 0) & (declines | (answers[person] > 0))
+        there = {"answers": seen > 0, "likes": answers > 0, "nothing": seen < 0}[after][person]
         items, said = seen[person][there], answers[person][there].double()
         left = torch.linalg.solve(covariance[items][:, items], said - mean[items])
         expected = mean + (weights @ weights.T)[:, items] @ left
