@@ -33,7 +33,7 @@ class AnsweredWorld(World):
 
     :param batch_size: sessions B. User u, as :meth:`fix` is told, is person u modulo their number;
         other sessions are those of people drawn evenly.
-    :param log: answers, see :meth:`~lightrec_worlds.answers.Answers.read`.
+    :param log: answers, or a file of them, see :meth:`~lightrec_worlds.answers.Answers.read`.
     :param items: a table of the items.
     :param part: people who play: ``known`` ones, of whom one may learn, ``new`` ones, or ``all``.
     :param share: of the people, who are known.
@@ -51,7 +51,7 @@ class AnsweredWorld(World):
         self,
         batch_size: int,
         *,
-        log: str,
+        log: str | Answers,
         items: str | None = None,
         part: Part = "new",
         share: float = 0.5,
@@ -61,7 +61,7 @@ class AnsweredWorld(World):
         max_steps: int = 20,
         **settings: Any,
     ) -> None:
-        table = Answers.read(log, items)
+        table = log if isinstance(log, Answers) else Answers.read(log, items)
         self.known = table.part("known", share, split)
         self.table = table.part(part, share, split)
         found = Loadings.of(self.known.values, size)

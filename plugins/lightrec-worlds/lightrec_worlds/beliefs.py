@@ -8,6 +8,7 @@ from torch.nn.functional import pad
 
 from lightrec.api import Key, RecipeError, Simulator, State, TwoTowerPolicy
 from lightrec_worlds.answered import ANSWERS, AnsweredWorld
+from lightrec_worlds.loadings import Loadings
 
 After = Literal["nothing", "likes", "answers"]
 Exploring = Literal["greedy", "thompson", "upper"]
@@ -62,10 +63,16 @@ class BeliefPolicy(TwoTowerPolicy):
                 f"{cls.__name__} learns from people whose answers are known, and "
                 f"{type(world).__name__} has none. Play it in AnsweredWorld."
             )
-        policy = cls(world.num_items, world.loadings.weights.shape[1], **settings)
+        return cls.of(world.loadings, **settings).to(world.device)
+
+    @classmethod
+    def of(cls, loadings: Loadings, **settings: Any) -> Self:
+        """Make the policy that believes by a factor model."""
+        items, size = loadings.weights.shape
+        policy = cls(items - 1, size, **settings)
         for name in ("mean", "weights", "noise"):
-            getattr(policy, name).copy_(getattr(world.loadings, name))
-        return policy.to(world.device)
+            getattr(policy, name).copy_(getattr(loadings, name))
+        return policy
 
     def belief(self, state: State) -> tuple[Tensor, Tensor]:
         """Mean (B, D) and variance (B, D, D) of a person's factors."""

@@ -1,0 +1,107 @@
+"""Policies that adapt to answers, in sessions with real people whose answers are all known.
+
+Each new person plays once. A contender's settings are those that earn most with a fifth of the
+people who may be learned from, when the others are learned from. Intervals are over people and over
+bootstrap samples of those who may be learned from.
+"""
+
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import torch
+from lightrec_worlds.answered import AnsweredWorld
+from lightrec_worlds.answers import Answers
+from lightrec_worlds.beliefs import BeliefPolicy
+from lightrec_worlds.loadings import Loadings
+from torch import Tensor
+
+from benchmarks.measure import Cell
+from lightrec.intervals import mean_interval
+from lightrec.keys import Key
+from lightrec.policies.baselines import RandomPolicy
+from lightrec.simulators.rollout import play
+from lightrec.simulators.world import Scored
+
+REFITS, LEARNED = 3, 0.8
+FACTORS, CAUTION = (2, 4, 8, 16, 32), (1.0, 2.0, 4.0)
+CONTENDERS: dict[str, dict[str, Any]] = {
+    "fixed list": {"after": "nothing"},
+    "likes alone": {"after": "likes"},
+    "thompson": {"explore": "thompson"},
+    "upper": {"explore": "upper"},
+    "answers": {},
+}
+
+
+def measure(cell: Cell) -> dict[str, Any]:
+    """Play all contenders."""
+    table = Answers.read(cell["log"])
+    known = table.part("known", cell["share"], cell.seed)
+    trial, judged = (
+        World(cell, part, share) for part, share in ((known, LEARNED), (table, cell["share"]))
+    )
+    tried: dict[str, dict[tuple[int, float], float]] = {name: {} for name in CONTENDERS}
+    for chosen in product(FACTORS, CAUTION):
+        model = cautious(trial.world.known.values, *chosen)
+        for name, how in CONTENDERS.items():
+            tried[name][chosen] = float(trial.earned(BeliefPolicy.of(model, **how)).mean())
+    found: dict[str, Any] = {}
+    played: dict[str, Tensor] = {}
+    draw = torch.Generator().manual_seed(cell.seed)
+    people = len(known.people)
+    samples = [torch.randint(people, (people,), generator=draw) for _ in range(REFITS)]
+    models: list[Loadings] = []  # in the end those of the last contender, answers
+    for name, how in CONTENDERS.items():
+        chosen = max(tried[name], key=lambda each: tried[name][each])
+        found |= {f"{name}/factors": chosen[0], f"{name}/caution": chosen[1]}
+        models = [cautious(known.values[sample], *chosen) for sample in samples]
+        each = [judged.earned(BeliefPolicy.of(model, **how)) for model in models]
+        played[name] = torch.stack(each)
+    best = torch.stack([told(model, judged.world.table.values) for model in models])
+    played["told all others"] = torch.stack(
+        [judged.earned(Scored(lambda state, row=row: row[state[Key.USER]])) for row in best]
+    )
+    played["random"] = judged.earned(RandomPolicy(judged.world.num_items))[None]
+    played["oracle"] = judged.earned(Scored(judged.world.oracle))[None]
+    fixed = played["fixed list"]
+    for name, each in played.items():
+        found[f"{name}/return"] = float(each.mean())
+        found[f"{name}/gain"] = float(each.mean() / fixed.mean()) - 1
+        for other in ("fixed list", "likes alone"):
+            mean, low, high = mean_interval(each - played[other])
+            key = f"{name}-minus-{other}"
+            found |= {key: mean, f"{key}/low": low, f"{key}/high": high}
+    return found
+
+
+class World:
+    """A world in which each new person of a table plays once."""
+
+    def __init__(self, cell: Cell, table: Answers, share: float) -> None:
+        people = table.part("new", share, cell.seed).people
+        self.users = torch.arange(len(people))
+        # The factors that it shows are not read here.
+        how = {**cell["world"], "share": share, "split": cell.seed, "size": 1}
+        self.world, self.seed = AnsweredWorld(len(self.users), log=table, **how), cell.seed
+
+    def earned(self, policy: Any) -> Tensor:
+        """Each person's sum of answers, (P,)."""
+        torch.manual_seed(self.seed)
+        return play(policy, self.world, self.users, self.seed)[0].reward[0]
+
+
+def told(model: Loadings, values: Tensor) -> Tensor:
+    """What a factor model expects of each answer (P, N + 1) when it is told all others."""
+    there, answers = (~values.isnan()).double(), values.double().nan_to_num()
+    there[:, 0] = 0
+    taste, variance = model.beliefs(answers, there)
+    error = answers - model.mean - taste @ model.weights.T
+    known = torch.einsum("nd,pde,ne->pn", model.weights, variance, model.weights) / model.noise
+    return (answers - error / (1 - known)).float()
+
+
+def cautious(values: Tensor, size: int, caution: float) -> Loadings:
+    """Fit a factor model, and take its noise for larger than it has it."""
+    found = Loadings.of(values, size)
+    return replace(found, noise=caution * found.noise)
