@@ -10,8 +10,7 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data import TensorSpec
 
-from lightrec.api import Catalog, Column, Key, Users, World, noise
-from lightrec.simulators.base import Response, State
+from lightrec.api import Catalog, Column, Key, Response, State, Users, World, noise
 from lightrec_worlds.answers import Answers, Part
 from lightrec_worlds.loadings import Loadings
 
