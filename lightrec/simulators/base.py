@@ -58,7 +58,7 @@ class Simulator(SessionEnv):
     :raises RecipeError: where a size is out of range.
     """
 
-    endings: tuple[Ending, ...] = ("leave", "fixed", "absorbing")
+    endings = ("leave", "fixed", "absorbing")
     declined_enter = False
     """Whether a step in which nothing was taken enters histories, as N + 1."""
     changes_mask = False

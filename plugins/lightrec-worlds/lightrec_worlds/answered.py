@@ -10,7 +10,8 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data import TensorSpec
 
-from lightrec.api import Catalog, Column, Key, Response, State, Users, World, noise
+from lightrec.api import Catalog, Column, Key, Response, Users, World, noise
+from lightrec.simulators.base import State
 from lightrec_worlds.answers import Answers, Part
 from lightrec_worlds.loadings import Loadings
 
@@ -43,7 +44,7 @@ class AnsweredWorld(World):
     :param settings: of :class:`~lightrec.simulators.base.Simulator`.
     """
 
-    endings = ("fixed",)
+    endings = ("fixed",)  # type: ignore[assignment]
     changes_mask = True
 
     def __init__(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, pad
 
-from lightrec.keys import Key
+from lightrec.api import Key
 from lightrec.nn.session import State, network_from_zero, with_progress
 from lightrec.policies.base import SILENT, LearnedPolicy, RunParts, TwoTowerPolicy, vectors_of
 from lightrec.trust import ARGUMENTS
