@@ -253,7 +253,7 @@ class TextModule(StageModule):
         groups = [] if self.part is None else self.part.groups(rate)
         groups.append({"params": [self.sharpness], "lr": SHARPNESS_RATE, "weight_decay": 0.0})
         decay = settings.weight_decay
-        optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=True)
+        optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=self.fused)
         return self.scheduled(optimizer, warm_cosine)
 
     @torch.no_grad()

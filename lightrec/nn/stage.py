@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, Literal, NoReturn, TypeVar
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.data import AttributeDict
+from lightning.pytorch.plugins.precision import MixedPrecision
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
@@ -150,6 +151,15 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
                 f"{kind.__name__}` in the recipe's data section, not {type(data).__name__}."
             )
         return data
+
+    @property
+    def fused(self) -> bool:
+        """Whether its optimizer may go over weights in one pass.
+
+        In mixed precision, Lightning clips no gradients of optimizers that do.
+        """
+        mixed = isinstance(self.trainer.precision_plugin, MixedPrecision)
+        return not (mixed and self.trainer.gradient_clip_val)
 
     def scheduled(
         self, optimizer: Optimizer, rate: Callable[[int, float], float]

@@ -130,7 +130,7 @@ class RankedStage(StageModule):
         ]
         rate, decay = settings.learning_rate, settings.weight_decay
         # Fused: one pass over a large catalog's table in place of ten.
-        how: dict[str, Any] = {"betas": (0.9, 0.98), "weight_decay": decay, "fused": True}
+        how: dict[str, Any] = {"betas": (0.9, 0.98), "weight_decay": decay, "fused": self.fused}
         optimizer = torch.optim.AdamW(groups, lr=rate, **how)
         if settings.get("schedule") == "constant":
             return self.scheduled(optimizer, lambda step, _: min(1.0, (step + 1) / RISE))

@@ -35,6 +35,11 @@ from tests.ranking.training import fitted, trainer
 from tests.users.stores import prepared
 
 
+def test_gradients_are_clipped_in_mixed_precision(tmp_path):
+    module, data = RankingModule(tiny.ITEMS, 0, 8), SequenceData(str(tiny.kit_store().folder))
+    trainer(1, tmp_path, precision="bf16-mixed", gradient_clip_val=1.0).fit(module, data)
+
+
 @pytest.mark.parametrize("loss", [None, SampledSoftmaxLoss(12, 0.5)])
 def test_learns_a_walk_and_writes_what_the_next_stages_read(tmp_path, loss):
     # Users walk around circles of items, from where they happen to begin.
