@@ -61,7 +61,7 @@ class ListRanking:
     def scores(self, person: Person, ask: str | None = None) -> Tensor:
         """Score all items for a person before anything is left out; sets ``ranked_by``.
 
-        :param ask: a wish in words, as in :meth:`recommend`.
+        :param ask: a wish in words, as in :meth:`lightrec.recommend.Recommender.recommend`.
         :returns: (B, N + 1) float32, higher is better; column 0 counts for nothing. Without a
             history and with nothing else known, the logarithm of recent popularity.
         """

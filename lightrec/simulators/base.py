@@ -64,7 +64,7 @@ class Simulator(SessionEnv):
     changes_mask = False
     """Whether :meth:`respond` gives, among what it changes, a mask that opens or shuts items. It
     then loses what ``candidates`` leave out and, unless items repeat, what the session has shown.
-    Offers are changed in :meth:`offer`."""
+    Offers are changed in :meth:`lightrec.simulators.base.Simulator.offer`."""
     day: int = 0
     """On which sessions are played, from 0; logs are dated by it."""
 
