@@ -5,7 +5,6 @@ people who may be learned from, when the others are learned from. Intervals are 
 differ in who may be learned from.
 """
 
-from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -42,16 +41,18 @@ def measure(cell: Cell) -> dict[str, Any]:
         World(cell, part, share) for part, share in ((known, LEARNED), (table, cell["share"]))
     )
     tried: dict[str, dict[tuple[int, float], float]] = {name: {} for name in CONTENDERS}
-    for chosen in product(FACTORS, CAUTION):
-        model = cautious(trial.world.known.values, *chosen)
-        for name, how in CONTENDERS.items():
-            tried[name][chosen] = float(trial.earned(BeliefPolicy.of(model, **how)).mean())
+    for size in FACTORS:
+        model = Loadings.of(trial.world.known.values, size)
+        for caution, (name, how) in product(CAUTION, CONTENDERS.items()):
+            policy = BeliefPolicy.of(model.cautious(caution), **how)
+            tried[name][size, caution] = float(trial.earned(policy).mean())
+    fitted = {size: Loadings.of(known.values, size) for size in FACTORS}
     found: dict[str, Any] = {}
     played: dict[str, Tensor] = {}
     for name, how in CONTENDERS.items():
-        chosen = max(tried[name], key=lambda each: tried[name][each])
-        found |= {f"{name}/factors": chosen[0], f"{name}/caution": chosen[1]}
-        model = cautious(known.values, *chosen)
+        size, caution = max(tried[name], key=lambda each: tried[name][each])
+        found |= {f"{name}/factors": size, f"{name}/caution": caution}
+        model = fitted[size].cautious(caution)
         played[name] = judged.earned(BeliefPolicy.of(model, **how))
     scores = told(model, judged.world.table.values)  # by the last contender's, answers
     played["told all others"] = judged.earned(Scored(lambda state: scores[state[Key.USER]]))
@@ -92,9 +93,3 @@ def told(model: Loadings, values: Tensor) -> Tensor:
     error = answers - model.mean - taste @ model.weights.T
     known = torch.einsum("nd,pde,ne->pn", model.weights, variance, model.weights) / model.noise
     return (answers - error / (1 - known)).float()
-
-
-def cautious(values: Tensor, size: int, caution: float) -> Loadings:
-    """Fit a factor model, and take its noise for larger than it has it."""
-    found = Loadings.of(values, size)
-    return replace(found, noise=caution * found.noise)

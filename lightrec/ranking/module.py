@@ -130,8 +130,9 @@ class RankedStage(StageModule):
         ]
         rate, decay = settings.learning_rate, settings.weight_decay
         # Fused: one pass over a large catalog's table in place of ten.
-        how: dict[str, Any] = {"betas": (0.9, 0.98), "weight_decay": decay, "fused": self.fused}
-        optimizer = torch.optim.AdamW(groups, lr=rate, **how)
+        optimizer = torch.optim.AdamW(
+            groups, lr=rate, betas=(0.9, 0.98), weight_decay=decay, fused=self.fused
+        )
         if settings.get("schedule") == "constant":
             return self.scheduled(optimizer, lambda step, _: min(1.0, (step + 1) / RISE))
         return self.scheduled(optimizer, warm_cosine)

@@ -149,8 +149,8 @@ class ExportEngine(ExportedEngine):
         number = super().put(item, row)
         if (place := number - self.catalog.size - 1) >= 0:
             near, loud = self.newcomers.near[place], self.newcomers.loud[place]
-            rows = torch.cat([self.exported.table, self.exported.bias[:, None]], 1)
-            self.live = placed(self.live, place, loud @ rows[near])
+            rows = torch.cat([self.index.table[near], self.index.bias[near, None]], 1)
+            self.live = placed(self.live, place, loud @ rows)
         return number
 
     def _read(self, query: Query) -> "_Read":

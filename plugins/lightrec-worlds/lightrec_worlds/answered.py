@@ -1,7 +1,6 @@
 """`AnsweredWorld`: people whose answers are known play, so that nobody is simulated."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -64,8 +63,7 @@ class AnsweredWorld(World):
         table = log if isinstance(log, Answers) else Answers.read(log, items)
         self.known = table.part("known", share, split)
         self.table = table.part(part, share, split)
-        found = Loadings.of(self.known.values, size)
-        self.loadings = replace(found, noise=caution * found.noise)
+        self.loadings = Loadings.of(self.known.values, size).cautious(caution)
         super().__init__(
             torch.cat([self.loadings.mean[:, None], self.loadings.weights], 1).float(),
             batch_size,

@@ -1,6 +1,6 @@
 """Factors of answers, in which a few numbers tell what a person thinks of all items."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -63,6 +63,10 @@ class Loadings:
             part[0] = 0
         noise[0] = 1
         return cls(mean, weights, noise)
+
+    def cautious(self, caution: float) -> Self:
+        """The same with ``caution`` times the noise, for answers that say less than it has it."""
+        return replace(self, noise=caution * self.noise)
 
     def beliefs(self, y: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """What answers say of people: mean (P, D) and variance (P, D, D) of x.
