@@ -39,8 +39,10 @@ class Loadings:
         level, spread = y[there].mean(), y[there].var()
         mean = ((y * known).sum(0) + 2 * level) / (count + 2)
         centred = (y - mean) * known
-        # Principal directions of what is there are where the search begins.
-        _, scale, directions = torch.svd_lowrank(centred, q=size, niter=4)
+        # Principal directions of what is there are where the search begins, always the same ones.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            _, scale, directions = torch.svd_lowrank(centred, q=size, niter=4)
         weights = directions * (scale / len(y) ** 0.5)
         noise = torch.full_like(mean, float(spread) / 2)
         prior = 2.0 * torch.eye(size + 1, dtype=y.dtype)

@@ -100,6 +100,7 @@ def test_factors_are_found_where_answers_are_missing():
     expected = weights @ weights.T + 0.25 * torch.eye(ITEMS)
     covariance = found.weights @ found.weights.T + found.noise.diag()
     torch.testing.assert_close(covariance[1:, 1:].float(), expected, atol=0.2, rtol=0.05)
+    assert torch.equal(Loadings.of(values, FACTORS, 100).weights, found.weights)
 
 
 @pytest.mark.parametrize("after", ["answers", "likes", "nothing"])
