@@ -44,7 +44,7 @@ def measure(cell: Cell) -> dict[str, Any]:
     for size in FACTORS:
         model = Loadings.of(trial.world.known.values, size)
         for caution, (name, how) in product(CAUTION, CONTENDERS.items()):
-            policy = BeliefPolicy.of(model.cautious(caution), **how)
+            policy = BeliefPolicy(trial.world.num_items, size, **how).believing(model.cautious(caution))
             tried[name][size, caution] = float(trial.earned(policy).mean())
     fitted = {size: Loadings.of(known.values, size) for size in FACTORS}
     found: dict[str, Any] = {}
@@ -53,7 +53,8 @@ def measure(cell: Cell) -> dict[str, Any]:
         size, caution = max(tried[name], key=lambda each: tried[name][each])
         found |= {f"{name}/factors": size, f"{name}/caution": caution}
         model = fitted[size].cautious(caution)
-        played[name] = judged.earned(BeliefPolicy.of(model, **how))
+        policy = BeliefPolicy(judged.world.num_items, size, **how)
+        played[name] = judged.earned(policy.believing(model))
     scores = told(model, judged.world.table.values)  # by the last contender's, answers
     played["told all others"] = judged.earned(Scored(lambda state: scores[state[Key.USER]]))
     played["random"] = judged.earned(RandomPolicy(judged.world.num_items))

@@ -63,16 +63,15 @@ class BeliefPolicy(TwoTowerPolicy):
                 f"{cls.__name__} learns from people whose answers are known, and "
                 f"{type(world).__name__} has none. Play it in AnsweredWorld."
             )
-        return cls.of(world.loadings, **settings).to(world.device)
+        size = world.loadings.weights.shape[1]
+        policy = super().from_world(world, size=size, **settings)
+        return policy.believing(world.loadings).to(world.device)
 
-    @classmethod
-    def of(cls, loadings: Loadings, **settings: Any) -> Self:
-        """Make the policy that believes by a factor model."""
-        items, size = loadings.weights.shape
-        policy = cls(items - 1, size, **settings)
+    def believing(self, loadings: Loadings) -> Self:
+        """The same, which believes by a factor model of as many items and factors."""
         for name in ("mean", "weights", "noise"):
-            getattr(policy, name).copy_(getattr(loadings, name))
-        return policy
+            getattr(self, name).copy_(getattr(loadings, name))
+        return self
 
     def belief(self, state: State) -> tuple[Tensor, Tensor]:
         """Mean (B, D) and variance (B, D, D) of a person's factors."""
