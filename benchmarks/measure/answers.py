@@ -44,8 +44,9 @@ def measure(cell: Cell) -> dict[str, Any]:
     for size in FACTORS:
         model = Loadings.of(trial.world.known.values, size)
         for caution, (name, how) in product(CAUTION, CONTENDERS.items()):
-            policy = BeliefPolicy(trial.world.num_items, size, **how).believing(model.cautious(caution))
-            tried[name][size, caution] = float(trial.earned(policy).mean())
+            policy = BeliefPolicy(trial.world.num_items, size, **how)
+            earned = trial.earned(policy.believing(model.cautious(caution)))
+            tried[name][size, caution] = float(earned.mean())
     fitted = {size: Loadings.of(known.values, size) for size in FACTORS}
     found: dict[str, Any] = {}
     played: dict[str, Tensor] = {}
