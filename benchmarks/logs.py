@@ -7,7 +7,6 @@ A cell names what it needs under ``files``: ``films`` writes ``films.csv`` and `
 import ast
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -17,18 +16,8 @@ import polars as pl
 from lightrec.data.store import TEST, TRAIN, VALIDATION, EventStore
 from lightrec.stages.run import run
 
-WORDS = [
-    "river",
-    "stone",
-    "silver",
-    "night",
-    "garden",
-    "paper",
-    "winter",
-    "engine",
-    "honey",
-    "glass",
-]
+WORDS = ["river", "stone", "silver", "night", "garden"]
+WORDS += ["paper", "winter", "engine", "honey", "glass"]
 CATEGORIES = ["shoes", "lamps", "books", "tools", "toys", "plants", "bags", "mugs", "games"]
 KINDS = {"view": 0.85, "cart": 0.1, "purchase": 0.05}
 SITTING = 1800
@@ -47,7 +36,7 @@ def write(name: str, data: Path | None, to: Path, seed: int) -> None:
     if share:
         write_share(log, int(share), data, to, seed)
     else:
-        WRITERS[name](data, to, seed)
+        globals()[name](data, to, seed)
     stamp.write_text(str(seed))
 
 
@@ -82,10 +71,9 @@ def sittings(data: Path | None, to: Path, seed: int) -> None:
     chosen = np.random.default_rng(0).permutation(store.num_users)[: store.num_users // 4]
     users = store.users_of(np.arange(len(store.items)))
     log.filter(np.isin(users, chosen)).write_csv(to / "quarter.csv")
-    times, begins = log["timestamp"].to_numpy(), np.ones(len(users), bool)
-    begins[1:] = (users[1:] != users[:-1]) | (np.diff(times) > SITTING)
-    first = np.maximum.accumulate(np.where(begins, np.arange(len(users)), 0))
-    log.with_columns(pl.Series("timestamp", times[first])).write_csv(to / "sittings.csv")
+    time = pl.col("timestamp")
+    sitting = (time.diff().over("user") > SITTING).fill_null(False).cum_sum()
+    log.with_columns(time.first().over("user", sitting)).write_csv(to / "sittings.csv")
     store.catalog.write_parquet(to / "sittings_items.parquet")
 
 
@@ -109,12 +97,9 @@ def write_share(name: str, share: int, data: Path, to: Path, seed: int) -> None:
         raw.mkdir(exist_ok=True)
         files = {"log": raw / f"{name}.csv", "items": raw / f"{name}_items.csv"}
         if name == "beauty":
-            files = {role: data / "amazon-beauty-p5" / f"{role}.csv" for role in ("log", "items")}
-        elif name == "ml-100k":
-            films(data, raw, seed)
-            files = {"log": raw / "films.csv", "items": raw / "films_items.csv"}
+            files = {role: data / "amazon-beauty-p5" / f"{role}.csv" for role in files}
         else:
-            WRITERS[name](data, raw, seed)
+            globals()[name](data, raw, seed)
         log, store = prepared("generic", to / "whole" / name, **files)
         store.catalog.select(pl.col(pl.String)).write_csv(to / f"{name}_items.csv")
         log.write_csv(kept)
@@ -335,25 +320,7 @@ def demonstrations(data: Path | None, to: Path, seed: int) -> None:
     record(to / "demonstrations.npz")
 
 
-WRITERS: dict[str, Callable[[Path, Path, int], None]] = {
-    each.__name__: each
-    for each in (
-        films,
-        sittings,
-        retail,
-        lastfm,
-        food,
-        amazon,
-        ciao,
-        chain,
-        five,
-        ten,
-        texts,
-        split,
-        beauty_split,
-    )
-} | {"demonstrations": demonstrations}
-SHARED = ("beauty", "ml-100k", "food", "lastfm")
+SHARED = ("beauty", "films", "food", "lastfm")
 """Logs of which some users may be drawn."""
 GENERATED = {"sittings", "chain", "five", "ten", "texts", "split", "demonstrations"}
 """Those that need no folder of public data sets."""
