@@ -72,7 +72,7 @@ def ask(method: str, path: str, body: object = None, port: int = PORT) -> dict:
 
 
 class Served:
-    """A service in a process of its own."""
+    """A service in a process of its own, which ends with its block."""
 
     def __init__(self, port: int, *command: object, log: Path) -> None:
         self.port = port
@@ -94,10 +94,18 @@ class Served:
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
         return json.loads(done.stdout)
 
-    def end(self) -> None:
-        """End it, and wait."""
+    def __enter__(self) -> "Served":
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self.process.terminate()
         self.process.wait(30)
+
+
+def served(cell: Cell, run: Path, port: int, *options: object) -> Served:
+    """Serve a run or an export by `lightrec serve`, whose log lies in the cell's folder."""
+    command = (LIGHTREC, "serve", run, "--port", port, *options)
+    return Served(port, *command, log=cell.out / f"{port}.log")
 
 
 def recalls(folder: Path, histories: list[list[str]]) -> dict[str, float]:
@@ -135,8 +143,9 @@ def visible() -> float:
 
 
 def measured(service: Served, file: Path, name: str, seconds: float) -> dict[str, float]:
-    """Let one client ask, then 32."""
+    """Let one client ask, then 32, once the service is warm."""
     found = {}
+    service.load(file, 1, 3)
     for clients, long in ((1, seconds / 3), (32, seconds)):
         rates = service.load(file, clients, long)
         found |= {f"{name}/{clients}/{metric}": value for metric, value in rates.items()}
@@ -150,18 +159,10 @@ def measure(cell: Cell) -> dict[str, float]:
     histories = [list(map(str, rng.integers(ITEMS, size=LENGTH))) for _ in range(500)]
     requests = out / "requests.json"
     requests.write_text(json.dumps([["/recommend", {"history": h, "k": K}] for h in histories]))
-    service = Served(PORT, LIGHTREC, "serve", folder, "--port", PORT, log=out / "own.log")
-    try:
-        service.load(requests, 1, 3)
+    with served(cell, folder, PORT) as service:
         metrics = measured(service, requests, "lightrec", seconds)
         metrics |= recalls(folder, histories)
         metrics["visible_ms"] = visible()
-    finally:
-        service.end()
     module, port = "benchmarks.measure.serving_als", PORT + 1
-    als = Served(port, sys.executable, "-m", module, port, log=out / "als.log")
-    try:
-        als.load(requests, 1, 3)
-        return metrics | measured(als, requests, "als", seconds)
-    finally:
-        als.end()
+    with Served(port, sys.executable, "-m", module, port, log=out / "als.log") as service:
+        return metrics | measured(service, requests, "als", seconds)

@@ -16,9 +16,8 @@ from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from time import perf_counter
 
-from benchmarks import LIGHTREC
 from benchmarks.measure import Cell
-from benchmarks.measure.serving import Served
+from benchmarks.measure.serving import served
 from benchmarks.measure.serving_client import quantiles, request
 
 PORT = 8361
@@ -117,14 +116,10 @@ def measure(cell: Cell) -> dict[str, float]:
     """Learn films hardly, with texts, serve them, and attack the service in each way."""
     run = cell.run("video", "--fast-dev-run", "--until", "evaluate")
     seconds, seed = cell["seconds"], cell.seed
-    options = ("--port", PORT, "--store", f"sqlite:///{cell.out / 'served.db'}")
-    service = Served(PORT, LIGHTREC, "serve", run.base, *options, log=cell.out / "own.log")
-    try:
+    with served(cell, run.base, PORT, "--store", f"sqlite:///{cell.out / 'served.db'}"):
         slates(3, 0)
         found = {"quiet": slates(seconds, seed)}
         for attack in cell["attacks"]:
             found[attack] = while_attacked(attack, seconds, seed)
             found[attack]["times_quiet"] = found[attack]["p99_ms"] / found["quiet"]["p99_ms"]
-    finally:
-        service.end()
     return {f"{who}/{name}": value for who, own in found.items() for name, value in own.items()}

@@ -19,7 +19,7 @@ from scipy.special import expit
 
 from benchmarks import LIGHTREC
 from benchmarks.measure import Cell
-from benchmarks.measure.serving import Served, ask
+from benchmarks.measure.serving import ask, served
 
 PORT, K = 8391, 3
 LOOKS, PUTS = 0.4, 0.2
@@ -44,11 +44,10 @@ def measure(cell: Cell) -> dict[str, float]:
     known = {user: row for row, user in enumerate(people["user"])}
     place = {item: column for column, item in enumerate(goods["item"])}
     database = cell.out / "served.db"
-    options = ("--port", PORT, "--store", f"sqlite:///{database}", "--by", "policy")
-    command = (LIGHTREC, "serve", run.base, *options, "--temperature", cell["temperature"])
-    service, draw = Served(PORT, *command, log=cell.out / "serve.log"), np.random.default_rng(3)
-    slates = []
-    try:
+    options = ("--store", f"sqlite:///{database}", "--by", "policy")
+    options += ("--temperature", cell["temperature"])
+    draw, slates = np.random.default_rng(3), []
+    with served(cell, run.base, PORT, *options):
         for user in people["user"].sample(cell["visits"], seed=cell.seed).to_list():
             slate = ask("POST", "/recommend", {"user": user, "k": K, "explore": True}, PORT)
             shown = [each["item"] for each in slate["items"]]
@@ -62,15 +61,13 @@ def measure(cell: Cell) -> dict[str, float]:
             if events:
                 sent = [each | {"answer": slate["answer"]} for each in events]
                 ask("POST", "/feedback", {"events": sent}, PORT)
-    finally:
-        service.end()
     out, found = cell.out / "out", cell.out / "estimates.json"
     subprocess.run([LIGHTREC, "served", database, out], check=True)
     judge = [LIGHTREC, "estimate", run.base, out / "shown", "--by", "policy", "--out", found]
     subprocess.run(judge, check=True)
     engine = RunEngine(run.base, "policy")
     items = [place[item] for item in engine.catalog.items["item"]]
-    truth, served = list[float](), list[float]()
+    truth, seen = list[float](), list[float]()
     for user, shown in slates:
         (ranked,) = engine.answer([Query(user, k=len(items))])
         value = torch.zeros(len(items) + 1, dtype=torch.float64)
@@ -80,9 +77,9 @@ def measure(cell: Cell) -> dict[str, float]:
         for item in shown:
             truth.append(float(scores.softmax(0) @ value))
             (number,) = engine.catalog.numbers([item])
-            served.append(float(value[number]))
+            seen.append(float(value[number]))
             scores[number] = -torch.inf
-    metrics = {"truth": float(np.mean(truth)), "served": float(np.mean(served))}
+    metrics = {"truth": float(np.mean(truth)), "served": float(np.mean(seen))}
     metrics |= {"believed": 0.0, "right": 0.0}
     for name, each in json.loads(found.read_text()).items():
         metrics |= {f"{name}/{part}": each[part] for part in ("value", "low", "high")}

@@ -13,16 +13,15 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
 
 from lightrec_serve.store import Store
 
-from benchmarks import LIGHTREC
 from benchmarks.measure import Cell
-from benchmarks.measure.serving import Served, ask
+from benchmarks.measure.serving import Served, ask, served
 
 PORTS = (8371, 8372)
 DATABASE = 8373
@@ -148,16 +147,16 @@ def measure(cell: Cell) -> dict[str, float]:
     run = cell.run("video", "--fast-dev-run", "--until", "ranker", "--values.text_encoder", "null")
     database, draw = Database(cell.out / "database"), random.Random(cell.seed)
 
-    def served(port: int) -> Served:
-        options = ("--port", port, "--store", database.url, "--by", "blend")
-        return Served(port, LIGHTREC, "serve", run.base, *options, log=cell.out / f"{port}.log")
+    def begun(port: int) -> Served:
+        options = ("--store", database.url, "--by", "blend")
+        return stack.enter_context(served(cell, run.base, port, *options))
 
-    services = {port: served(port) for port in PORTS}
-    clients = [Client(n, cell["operations"] // CLIENTS, cell.seed) for n in range(CLIENTS)]
-    for client in clients:
-        client.start()
     kills = Counter[str]()
-    try:
+    with ExitStack() as stack:
+        services = {port: begun(port) for port in PORTS}
+        clients = [Client(n, cell["operations"] // CLIENTS, cell.seed) for n in range(CLIENTS)]
+        for client in clients:
+            client.start()
         while any(client.is_alive() for client in clients):
             time.sleep(cell["pause"])
             if draw.random() < 1 / 3:
@@ -169,15 +168,12 @@ def measure(cell: Cell) -> dict[str, float]:
                 port = draw.choice(PORTS)
                 services[port].process.kill()
                 services[port].process.wait()
-                services[port] = served(port)
+                services[port] = begun(port)
                 kills["service"] += 1
         for client in clients:
             client.join()
         while any(ask("GET", "/ready", port=port)["waiting"] for port in PORTS):
             time.sleep(0.1)
-    finally:
-        for service in services.values():
-            service.end()
     with Store(database.url) as store, store.engine.connect() as connection:
         query = "SELECT session, id FROM serve_feedback"
         stored = Counter(map(tuple, connection.exec_driver_sql(query)))

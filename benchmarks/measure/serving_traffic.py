@@ -13,9 +13,8 @@ import string
 from collections import Counter
 from time import perf_counter
 
-from benchmarks import LIGHTREC
 from benchmarks.measure import Cell, resident
-from benchmarks.measure.serving import Served, exported
+from benchmarks.measure.serving import exported, served
 from benchmarks.measure.serving_als import ITEMS
 from benchmarks.measure.serving_client import Connection, quantiles, request
 
@@ -40,11 +39,7 @@ class Traffic:
         self.statuses[status] += 1
         if self.statuses.total() * TENTHS // self.most > len(self.memory):
             self.memory.append(1024 * resident(self.process, "VmRSS"))
-            print(
-                f"{self.statuses.total():,}: {self.memory[-1]:.0f} MB",
-                dict(self.statuses),
-                flush=True,
-            )
+            print(f"{self.memory[-1]:.0f} MB", dict(self.statuses), flush=True)
         return status, body
 
     async def visit(self, connection: Connection, number: int) -> None:
@@ -106,14 +101,9 @@ class Traffic:
 def measure(cell: Cell) -> dict[str, float]:
     """Export a ranker that has hardly learned, serve it, and let visitors come."""
     export, store = exported(cell), cell.out / "served.db"
-    options = ("--port", PORT, "--store", f"sqlite:///{store}")
-    command = (LIGHTREC, "serve", export, *options)
-    service = Served(PORT, *command, log=cell.out / "own.log")
-    try:
+    with served(cell, export, PORT, "--store", f"sqlite:///{store}") as service:
         traffic = Traffic(cell.seed, cell["requests"], service.process.pid)
         seconds = asyncio.run(traffic.all())
-    finally:
-        service.end()
     early, late = traffic.memory[2], traffic.memory[-1]
     answered = traffic.statuses.total()
     return {
