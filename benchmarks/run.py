@@ -4,8 +4,8 @@
 for the documentation, see :mod:`benchmarks.table`. A cell has one of
 
 - ``run``: words of `lightrec run`; ``metrics`` is the JSON file of the run that is kept;
-- ``measure``: a module of :mod:`benchmarks.measure`, with ``options`` of `lightrec run` and other
-  settings of its own;
+- ``measure``: a module of :mod:`benchmarks.measure`, or a function such as ``generate:decoder``,
+  with ``options`` of `lightrec run` and other settings of its own;
 - ``peer``: an environment of ``benchmarks/peers/requirements``, with ``script`` and ``arguments``.
 
 ``{seed}`` in a key makes a cell of each of the ``seeds``, and ``each: {name: [value, …]}`` one of

@@ -1,4 +1,4 @@
-"""What is measured in Python: each module has ``measure(cell)``, which names metrics by key.
+"""What is measured in Python: a function of a cell, often ``measure``, names metrics by key.
 
 What a line of `lightrec run` leaves needs none of these; see :mod:`benchmarks.run`.
 """
@@ -13,15 +13,6 @@ from typing import Any
 
 from lightrec.__main__ import main as lightrec
 from lightrec.run import Run
-
-TRAINER = {
-    "accelerator": "cpu",
-    "logger": False,
-    "enable_checkpointing": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-}
-"""Settings of Lightning's trainer under which nothing is written and nothing said."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Measure one cell: ``python -m benchmarks.measure MODULE OUT SETTINGS``, settings as JSON."""
+"""Measure one cell: ``python -m benchmarks.measure WHAT OUT SETTINGS``, settings as JSON."""
 
 import json
 import sys
@@ -8,12 +8,13 @@ from pathlib import Path
 from benchmarks.measure import Cell
 
 
-def main(module: str, out: str, given: str) -> None:
+def main(what: str, out: str, given: str) -> None:
     """Measure, and leave ``metrics.json`` in the folder."""
     settings = json.loads(given)
     seed, options = settings.pop("seed"), settings.pop("options", [])
     cell = Cell(Path(out), seed, options, settings)
-    found = import_module(f"benchmarks.measure.{module}").measure(cell)
+    module, _, function = what.partition(":")
+    found = getattr(import_module(f"benchmarks.measure.{module}"), function or "measure")(cell)
     (Path(out) / "metrics.json").write_text(json.dumps(found))
 
 

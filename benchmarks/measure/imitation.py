@@ -1,6 +1,5 @@
 """lightrec's learners of imitation in CartPole; evaluations are not counted."""
 
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from lightrec_worlds.tower import TowerPolicy
 from lightrec_worlds.world_data import WorldData
 from tensordict import TensorDict
 
-from benchmarks.measure import TRAINER, Cell
+from benchmarks.measure import Cell
 from benchmarks.measure.carts import CartPole, record
+from benchmarks.peers.protocol import TRAINER, Returns
 from lightrec.keys import Key
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_stage import PolicyStage
@@ -47,23 +47,17 @@ class Course(Callback):
     """Counts the seconds of training alone, and stops at the goal or the end of the time."""
 
     def __init__(self, goal: float, limit: float) -> None:
-        self.goal, self.limit = goal, limit
-        self.spent = 0.0
-        self.course: list[tuple[float, int, float]] = []
-        self.started = time.process_time()
+        self.returns = Returns(goal, limit)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.spent += time.process_time() - self.started
+        self.returns.pause()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         reached = float(trainer.callback_metrics["validation/return"])
         settings = pl_module.hparams
         iterations = (trainer.current_epoch + 1) * trainer.num_training_batches
         steps = int(iterations * settings["sessions"] * settings["steps"])
-        self.course.append((round(self.spent, 2), steps, round(reached, 1)))
-        print(*self.course[-1], flush=True)
-        trainer.should_stop = reached >= self.goal or self.spent >= self.limit
-        self.started = time.process_time()
+        trainer.should_stop = self.returns.judged(steps, reached)
 
 
 class Demonstrated(WorldData):
@@ -123,12 +117,4 @@ def measure(cell: Cell) -> dict:
     data = Demonstrated(cell.out / "demonstrations.npz", control, iterations)
     trainer = pl.Trainer(max_epochs=200, callbacks=[course], num_sanity_val_steps=0, **TRAINER)
     trainer.fit(module_of(variant, cell.seed), datamodule=data)
-    seconds, steps, reached = course.course[-1]
-    return {
-        "training_cpu_seconds": seconds if reached >= course.goal else None,
-        "stopped_after_cpu_seconds": seconds,
-        "steps": steps,
-        "return": reached,
-        "best_return": max(row[2] for row in course.course),
-        "course": course.course,
-    }
+    return course.returns.found()

@@ -11,7 +11,8 @@ from lightrec_audit.user_models import spearman_within_sets
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from benchmarks.measure import TRAINER, Cell
+from benchmarks.measure import Cell
+from benchmarks.peers.protocol import TRAINER
 from lightrec.data.domain import Domain
 from lightrec.data.prepare import prepare
 from lightrec.keys import Column

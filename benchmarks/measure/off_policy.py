@@ -6,7 +6,7 @@ truth.
 """
 
 import time
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from lightrec_ope.estimators.models import fit_linear
 from torch import Tensor
 
 from benchmarks.measure import Cell
+from lightrec.evaluation.base import keys_of
 
 RUNS, ROUNDS, ACTIONS, DIMENSION = 20, 10_000, 30, 5
 ESTIMATORS: dict[str, Estimator] = {
@@ -91,9 +92,10 @@ def learned(log: BanditLog, context: Tensor) -> tuple[Tensor, Tensor]:
     return fit_linear(context, ACTIONS, 1.0, loss)
 
 
-def study(seed: int) -> dict[str, float]:
+def study(cell: Cell) -> dict[str, float]:
     """Relative errors of all estimators, means over the runs."""
     errors: dict[str, list[float]] = {name: [] for name in ESTIMATORS}
+    seed = cell.seed
     for run in range(RUNS):
         truth = world(seed)
         first, _, seen = drawn(ROUNDS, truth, 2 * run + 1_000 * seed)
@@ -107,26 +109,22 @@ def study(seed: int) -> dict[str, float]:
     return {f"{name}/error": float(np.mean(each)) for name, each in errors.items()}
 
 
-def coverage(seed: int) -> dict[str, float]:
+def coverage(cell: Cell) -> dict[str, float]:
     """Count how often intervals of DR hold the truth, with common rewards and with rare ones."""
-    found: dict[str, float] = {}
-    truth = world(seed)
-    for name, rate, rounds in (("common", 1.0, 1_000), ("rare", 0.02, 1_000)):
+    counts, truth = Counter[str](), world(cell.seed)
+    for name, rate in (("common", 1.0), ("rare", 0.02)):
         _, means, _ = drawn(200_000, truth, 10**6, rate)
         value = float(means.mean())
-        held = dict.fromkeys(WAYS, 0)
-        weak = {way: 0 for way in WAYS}
         for number in range(LOGS):
-            log, means, _ = drawn(rounds, truth, number, rate)
+            log, means, _ = drawn(1_000, truth, number, rate)
             # A model that knows the half of it: what it misses is weighed.
             log = replace(log, expected=0.5 * means + 0.5 * means.mean())
             for way in WAYS:
                 estimate = DR()(log, way, number)
-                held[way] += estimate.low <= value <= estimate.high
-                weak[way] += estimate.verdict is not Verdict.USABLE
-        found |= {f"{name}/{way}/held": held[way] / LOGS for way in WAYS}
-        found |= {f"{name}/weak": weak["student"] / LOGS}
-    return found
+                counts[f"{name}/{way}/held"] += estimate.low <= value <= estimate.high
+                weak = estimate.verdict is not Verdict.USABLE
+                counts[f"{name}/weak"] += weak and way == "student"
+    return {key: count / LOGS for key, count in counts.items()}
 
 
 def resampled(
@@ -136,8 +134,7 @@ def resampled(
 
     :param rounds: of a resample.
     """
-    chance, found = torch.Generator().manual_seed(seed), {}
-    counts = {f"{name}/{what}": 0.0 for name in estimators for what in (*WAYS, "weak")}
+    chance, counts = torch.Generator().manual_seed(seed), Counter[str]()
     whole = {name: estimator(log).value for name, estimator in estimators.items()}
     tables = {n: t for n, t in vars(log).items() if isinstance(t, Tensor)}
     for resample in range(RESAMPLES):
@@ -148,20 +145,17 @@ def resampled(
             counts[f"{name}/weak"] += estimate.verdict is not Verdict.USABLE
             for way in WAYS:
                 _, low, high = around(estimate.parts, None, way, resample)
-                counts[f"{name}/{way}"] += low <= whole[name] <= high
-    for name in whole:
-        found[f"{name}/weak"] = counts[f"{name}/weak"] / RESAMPLES
-        found |= {f"{name}/{way}/held": counts[f"{name}/{way}"] / RESAMPLES for way in WAYS}
-    return found
+                counts[f"{name}/{way}/held"] += low <= whole[name] <= high
+    return {key: count / RESAMPLES for key, count in counts.items()}
 
 
-def hillstrom(seed: int, data: Path) -> dict[str, float]:
+def hillstrom(cell: Cell) -> dict[str, float]:
     """Judge by resamples of the trial the spend of each arm, and of the best arm by last year's.
 
     The best arm for each segment of last year's spend is learned from every second row; the others
     judge it.
     """
-    (path,) = (data / "hillstrom-email").glob("*.csv")
+    (path,) = (Path(cell["data"]) / "hillstrom-email").glob("*.csv")
     table = pl.read_csv(path)
     spend = table["spend"].cast(pl.Float64).to_torch()
     action = torch.tensor([ARMS.index(arm) for arm in table["treatment"].to_list()])
@@ -177,13 +171,13 @@ def hillstrom(seed: int, data: Path) -> dict[str, float]:
     logs[LEARNED] = BanditLog(action[1::2], spend[1::2], target[1::2], third[1::2])
     found: dict[str, float] = {}
     for name, log in logs.items():
-        found |= resampled(log, {name: SNIPS()}, 20_000, seed)
+        found |= resampled(log, {name: SNIPS()}, 20_000, cell.seed)
     return found
 
 
-def thompson(seed: int, data: Path) -> tuple[BanditLog, float]:
+def thompson(cell: Cell) -> tuple[BanditLog, float]:
     """The uniform log of the men's campaign, its target Thompson sampling, and its click rate."""
-    folder = data / "open-bandit-small" / "obd"
+    folder = Path(cell["data"]) / "open-bandit-small" / "obd"
     log, other = (pl.read_csv(folder / name / "men" / "men.csv") for name in ("random", "bts"))
     items = int(max(log["item_id"].max(), other["item_id"].max())) + 1
     places = torch.zeros(items, 3).double()
@@ -200,30 +194,30 @@ def thompson(seed: int, data: Path) -> tuple[BanditLog, float]:
         log["position"].to_torch().long() - 1,
     )
     features = torch.ones(len(log), 1).double()
-    return expected_rewards(given, features, seed=seed), float(other["click"].mean())
+    return expected_rewards(given, features, seed=cell.seed), float(other["click"].mean())
 
 
-def open_bandit(seed: int, data: Path) -> dict[str, float]:
+def open_bandit(cell: Cell) -> dict[str, float]:
     """Judge Thompson sampling by the uniform log, beside its own log."""
-    fitted, own = thompson(seed, data)
+    fitted, own = thompson(cell)
     found = {"bts/own": own}
     for name in ("IPS", "SNIPS", "DR"):
-        estimate = ESTIMATORS[name](fitted, "bootstrap", seed)
-        found |= {f"{name}": estimate.value, f"{name}/low": estimate.low}
-        found |= {f"{name}/high": estimate.high, f"{name}/usable": estimate.verdict == "usable"}
-    return {name: float(value) for name, value in found.items()}
+        estimate = ESTIMATORS[name](fitted, "bootstrap", cell.seed)
+        found |= keys_of(name, (estimate.value, estimate.low, estimate.high))
+        found[f"{name}/usable"] = float(estimate.verdict == "usable")
+    return found
 
 
-def open_bandit_resampled(seed: int, data: Path) -> dict[str, float]:
+def resampled_open_bandit(cell: Cell) -> dict[str, float]:
     """Judge Thompson sampling by resamples of the uniform log."""
-    log, _ = thompson(seed, data)
+    log, _ = thompson(cell)
     estimators = {name: ESTIMATORS[name] for name in ("SNIPS", "DR")}
-    return resampled(log, estimators, len(log.action), seed)
+    return resampled(log, estimators, len(log.action), cell.seed)
 
 
-def speed(seed: int) -> dict[str, float]:
+def speed(cell: Cell) -> dict[str, float]:
     """Time DR with its interval on 100,000 rounds of 80 actions, and the bootstrap alone."""
-    chance = torch.Generator().manual_seed(seed)
+    chance = torch.Generator().manual_seed(cell.seed)
     rounds, actions = 100_000, 80
     behavior = torch.rand(rounds, actions, generator=chance).double()
     behavior /= behavior.sum(1, keepdim=True)
@@ -239,19 +233,3 @@ def speed(seed: int) -> dict[str, float]:
     around(values, None, "bootstrap")
     end = time.process_time()
     return {"bootstrap/seconds": middle - begin, "resampling/seconds": end - middle}
-
-
-WAYS_TO_JUDGE: dict[str, Callable[..., dict[str, float]]] = {
-    "study": study,
-    "coverage": coverage,
-    "speed": speed,
-    "hillstrom": hillstrom,
-    "open-bandit": open_bandit,
-    "resampled-open-bandit": open_bandit_resampled,
-}
-
-
-def measure(cell: Cell) -> dict[str, float]:
-    """Measure one of them."""
-    data = [Path(cell["data"])] if "data" in cell.settings else []
-    return WAYS_TO_JUDGE[cell["what"]](cell.seed, *data)

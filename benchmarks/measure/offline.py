@@ -4,14 +4,10 @@ The log, training and judging are those of the recipe `worlds/offline`; a medioc
 20,000 sessions.
 """
 
-from functools import lru_cache
-from typing import Any
-
 import torch
 from lightrec_worlds.greed import Greed
 from lightrec_worlds.playing import even_chance
 from lightrec_worlds.world_data import WorldData
-from tensordict import TensorDict
 
 from benchmarks.measure import Cell
 from benchmarks.measure.worlds import at_seed
@@ -27,20 +23,6 @@ SESSIONS = 2048
 RECIPE = "worlds/offline"
 
 
-class LoggedOnce(WorldData):
-    """The same log for every learner of a process."""
-
-    def log(self) -> TensorDict:
-        """Play at the first call only."""
-        return logged(tuple(self.behavior.items()), self.logged_sessions, self.seed).copy()
-
-
-@lru_cache
-def logged(behavior: tuple, sessions: int, seed: int) -> TensorDict:
-    """Play the sessions of the behavior policy."""
-    return WorldData("Greed", behavior=dict(behavior), logged_sessions=sessions, seed=seed).log()
-
-
 def returned(policy: ActingPolicy, seed: int, deterministic: bool) -> float:
     """Mean return in sessions of their own."""
     torch.manual_seed(seed)
@@ -51,12 +33,10 @@ def returned(policy: ActingPolicy, seed: int, deterministic: bool) -> float:
 
 def learned(loss: str, more: list[str], cell: Cell) -> LearnedPolicy:
     """Train by the recipe."""
-    recipe: dict[str, Any] = recipes.find(RECIPE)[1]
-    recipe["data"]["class_path"] = f"{__name__}.{LoggedOnce.__name__}"
     # Few sessions to be looked at after each epoch, as nothing depends on them.
     own = ["--model.init_args.loss", loss, "--data.init_args.judging", "16"]
     own += ["--seed_everything", str(cell.seed), *more, *cell.options]
-    train(Stage("policy", recipe, cell.out / loss / "policy", own))
+    train(Stage("policy", recipes.find(RECIPE)[1], cell.out / loss / "policy", own))
     return LearnedPolicy.load(cell.out / loss / "policy")
 
 

@@ -6,7 +6,6 @@ each of its rounds and are not counted.
 
 import contextlib
 import sys
-import time
 from pathlib import Path
 
 import gymnasium
@@ -21,7 +20,7 @@ from imitation.rewards.reward_nets import BasicRewardNet, BasicShapedRewardNet
 from imitation.util import logger as imitation_logger
 from imitation.util.networks import RunningNorm
 from imitation.util.util import make_vec_env
-from protocol import write
+from protocol import Ended, Returns, write
 from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.ppo import MlpPolicy
@@ -29,10 +28,6 @@ from stable_baselines3.ppo import MlpPolicy
 NAME = "seals/CartPole-v0"
 EPISODES = 32
 PACKAGES = ("imitation", "seals", "stable-baselines3", "gymnasium", "torch", "numpy")
-
-
-class Finished(Exception):
-    """The return asked for, or the end of the time, was reached."""
 
 
 def trainer(learner: str, seed: int, demonstrations: list[Trajectory], folder: str):
@@ -80,33 +75,19 @@ def main(learner: str, demonstrations: str, out: str, seed: str, goal: str, limi
         for observation, action in zip(held["observation"], held["action"], strict=True)
     ]
     judged = make_vec_env(NAME, rng=np.random.default_rng(1000 + int(seed)), n_envs=8)
-    started = time.process_time()
-    spent = 0.0
-    course: list[tuple[float, int, float]] = []
+    course = Returns(float(goal), float(limit))
     learning = trainer(learner, int(seed), shown, str(Path(out).parent / "log"))
 
     def judge(round_number: int) -> None:
-        nonlocal spent, started
-        spent += time.process_time() - started
+        course.pause()
         reached, _ = evaluate_policy(learning.policy, judged, EPISODES, deterministic=True)
         steps = (round_number + 1) * learning.gen_train_timesteps
-        course.append((round(spent, 2), steps, round(float(reached), 1)))
-        print(*course[-1], flush=True)
-        if reached >= float(goal) or spent >= float(limit):
-            raise Finished
-        started = time.process_time()
+        if course.judged(steps, float(reached)):
+            raise Ended
 
-    with contextlib.suppress(Finished):
+    with contextlib.suppress(Ended):
         learning.train(100_000_000, judge)
-    reached = course[-1][2] >= float(goal)
-    found = {
-        "training_cpu_seconds": course[-1][0] if reached else None,
-        "stopped_after_cpu_seconds": course[-1][0],
-        "steps": course[-1][1],
-        "return": course[-1][2],
-        "course": course,
-    }
-    write(out, found, PACKAGES)
+    write(out, course.found(), PACKAGES)
 
 
 if __name__ == "__main__":

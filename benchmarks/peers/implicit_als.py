@@ -9,14 +9,10 @@ import sys
 
 import numpy as np
 from implicit.als import AlternatingLeastSquares
-from protocol import CAP, Course, Split
+from protocol import CAP, Course, Ended, Split
 from scipy import sparse
 
 SETTINGS = {"factors": 64, "regularization": 0.01, "alpha": 1.0}
-
-
-class EndedError(Exception):
-    """Training should end: the library has no other way to be told."""
 
 
 def main(path: str, out: str, seed: str, cap: str = CAP) -> None:
@@ -41,10 +37,10 @@ def main(path: str, out: str, seed: str, cap: str = CAP) -> None:
 
     def judge(iteration: int, seconds: float, loss: float | None) -> None:
         if course.epoch(score):
-            raise EndedError
+            raise Ended
 
     course.start()
-    with contextlib.suppress(EndedError):
+    with contextlib.suppress(Ended):
         model.fit(matrix(split.users, split.items, split.num_users), False, callback=judge)
     course.write(out, SETTINGS, ["implicit", "numpy", "scipy"])
 

@@ -18,6 +18,14 @@ CUTOFF = 10
 BATCH = 256
 CAP = "600"
 """CPU seconds of training after which a peer is stopped, as its runner's argument."""
+TRAINER = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+"""Settings of Lightning's trainer under which nothing is written and nothing said."""
 
 Histories = Sequence[np.ndarray]
 Scorer = Callable[[np.ndarray, Histories], np.ndarray]
@@ -103,7 +111,61 @@ def last(histories: Histories, length: int, padding: int, shift: int = 0) -> np.
     return table
 
 
-class Course:
+class Ended(Exception):
+    """Training should end, and the library has no other way to be told."""
+
+
+class Clock:
+    """CPU seconds of training, without what happens while the clock stands."""
+
+    def __init__(self) -> None:
+        self.cpu_seconds, self.since = 0.0, None
+
+    def start(self) -> None:
+        """Let the clock run, from when the model is built or training goes on."""
+        self.since = time.process_time()
+
+    def pause(self) -> None:
+        """Stop the clock, unless it stands."""
+        if self.since is not None:
+            self.cpu_seconds += time.process_time() - self.since
+            self.since = None
+
+
+class Returns(Clock):
+    """One training of a policy: the mean returns of fresh episodes, judged with the clock stopped.
+
+    :param goal: mean return at which training ends.
+    :param limit: CPU seconds of training after which it ends in any case.
+    """
+
+    def __init__(self, goal: float, limit: float) -> None:
+        super().__init__()
+        self.goal, self.limit = goal, limit
+        self.course: list[tuple[float, int, float]] = []
+        self.start()
+
+    def judged(self, steps: int, reached: float) -> bool:
+        """Note a mean return after so many steps; True where training should end."""
+        self.course.append((round(self.cpu_seconds, 2), steps, round(reached, 1)))
+        print(*self.course[-1], flush=True)
+        self.start()
+        return reached >= self.goal or self.cpu_seconds >= self.limit
+
+    def found(self) -> dict[str, object]:
+        """What was found; no seconds of training where the goal was not reached."""
+        seconds, steps, reached = self.course[-1]
+        return {
+            "training_cpu_seconds": seconds if reached >= self.goal else None,
+            "stopped_after_cpu_seconds": seconds,
+            "steps": steps,
+            "return": reached,
+            "best_return": max(row[2] for row in self.course),
+            "course": self.course,
+        }
+
+
+class Course(Clock):
     """One training: CPU seconds without evaluation, validation after each epoch, test at the best.
 
     :param split: of the log.
@@ -119,22 +181,12 @@ class Course:
         max_epochs: int = 200,
         max_cpu_seconds: float = float(CAP),
     ) -> None:
+        super().__init__()
         self.split, self.patience = split, patience
         self.max_epochs, self.max_cpu_seconds = max_epochs, max_cpu_seconds
-        self.cpu_seconds, self.since = 0.0, None
         self.curve: list[tuple[float, float]] = []
         self.best: dict[str, float] = {}
         self.ended = ""
-
-    def start(self) -> None:
-        """Let the clock run, from when the model is built or training goes on."""
-        self.since = time.process_time()
-
-    def pause(self) -> None:
-        """Stop the clock, unless it stands."""
-        if self.since is not None:
-            self.cpu_seconds += time.process_time() - self.since
-            self.since = None
 
     def epoch(self, score: Scorer) -> bool:
         """Validate after an epoch, with the clock stopped; True where training should end."""

@@ -12,7 +12,7 @@ import sys
 import pandas as pd
 import pytorch_lightning
 import torch
-from protocol import CAP, Course, Split, last
+from protocol import CAP, TRAINER, Course, Split, last
 from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import BERT4RecModel, SASRecModel
@@ -86,12 +86,8 @@ def main(path: str, out: str, seed: str, name: str, cap: str = CAP, length: str 
     def trainer() -> pytorch_lightning.Trainer:
         return pytorch_lightning.Trainer(
             max_epochs=course.max_epochs,
-            accelerator="cpu",
             callbacks=[Judge(course, name == "bert4rec", settings["session_max_len"])],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
+            **TRAINER,
         )
 
     dataset = Dataset.construct(table)

@@ -12,7 +12,7 @@ from pathlib import Path
 import lightning
 import pandas as pd
 import torch
-from protocol import CAP, Course, Split, last
+from protocol import CAP, TRAINER, Course, Split, last
 from replay.data import FeatureHint, FeatureSource, FeatureType
 from replay.data.nn import ParquetModule, TensorFeatureInfo, TensorFeatureSource, TensorSchema
 from replay.nn.lightning import LightningModule
@@ -83,13 +83,9 @@ def main(path: str, out: str, seed: str, cap: str = CAP, length: str = "100") ->
         )
         trainer = lightning.Trainer(
             max_epochs=course.max_epochs,
-            accelerator="cpu",
             callbacks=[Judge(course, long)],
             limit_val_batches=0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
+            **TRAINER,
         )
         module = LightningModule(model, OptimizerFactory(learning_rate=SETTINGS["learning_rate"]))
         trainer.fit(module, datamodule=data)

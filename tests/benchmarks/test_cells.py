@@ -31,7 +31,8 @@ def test_what_a_cell_names_is_there(name):
         if cell.peer:
             needed = [ROOT / "peers" / "requirements" / f"{cell.peer}.txt", Path(words[1])]
         else:
-            needed = [ROOT / "measure" / f"{words[3]}.py"] if "-m" in words else []
+            module = words[3].partition(":")[0]
+            needed = [ROOT / "measure" / f"{module}.py"] if "-m" in words else []
         assert all(path.is_file() for path in needed)
         writers = {each.partition(" ")[0] for each in cell.files} - {*logs.SHARED}
         assert all(isfunction(getattr(logs, each)) for each in writers)
