@@ -5,15 +5,11 @@ time to either service. Now and then a service or the database is killed and beg
 not acknowledged is done again. A checker then reads the store.
 """
 
-import os
 import random
-import shutil
-import signal
-import subprocess
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
@@ -22,53 +18,13 @@ from lightrec_serve.store import Store
 
 from benchmarks.measure import Cell
 from benchmarks.measure.serving import Served, ask, served
+from tests.postgres import Server
 
 PORTS = (8371, 8372)
 DATABASE = 8373
 CLIENTS = 4
 WRONG = ("deleted and shown", "put and not shown")
 OPERATIONS = ("put", "delete", "slate", "slate", "feedback", "feedback")
-
-
-class Database:
-    """A PostgreSQL server of its own, which runs as another user than root."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-        self.programs = Path(shutil.which("initdb") or programs[-1] / "initdb").parent
-        self.other = {"user": "postgres", "group": "postgres", "extra_groups": []}
-        if os.getuid() != 0:
-            self.other = {}
-        folder.mkdir()
-        if self.other:
-            for each in (folder, *list(folder.parents)[:-2]):
-                each.chmod(each.stat().st_mode | 0o055)
-            shutil.chown(folder, "postgres", "postgres")
-        self.run("initdb", "-U", "lightrec", "-A", "trust", "-E", "UTF8", "--locale", "C")
-        self.begin()
-        self.url = f"postgresql://lightrec@127.0.0.1:{DATABASE}/postgres"
-
-    def run(self, program: str, *words: str) -> None:
-        """Run one of its programs."""
-        command = [self.programs / program, "-D", self.folder / "data", *words]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run(list(map(str, command)), check=True, cwd=self.folder, **quiet, **self.other)
-
-    def begin(self) -> None:
-        """Start it, and wait until it answers."""
-        listening = f"-h 127.0.0.1 -p {DATABASE} -k ''"  # no socket, whose lock outlives a kill
-        self.run("pg_ctl", "start", "-w", "-l", str(self.folder / "log"), "-o", listening)
-
-    def kill(self) -> None:
-        """Kill all its processes, without a goodbye."""
-        first = (self.folder / "data" / "postmaster.pid").read_text().split()[0]
-        made = subprocess.run(["pgrep", "-P", first], capture_output=True, text=True).stdout
-        for each in (first, *made.split()):
-            with suppress(ProcessLookupError):
-                os.kill(int(each), signal.SIGKILL)
-        # It names a process that may stay as a zombie, and be taken for one that runs.
-        (self.folder / "data" / "postmaster.pid").unlink()
 
 
 class Client(threading.Thread):
@@ -142,19 +98,16 @@ class Client(threading.Thread):
         self.sent[session, event["id"]] |= done is not None
 
 
-def measure(cell: Cell) -> dict[str, float]:
-    """Let them do 10,000 things, kill, and count."""
-    run = cell.run("video", "--fast-dev-run", "--until", "ranker", "--values.text_encoder", "null")
-    database, draw = Database(cell.out / "database"), random.Random(cell.seed)
+def disturbed(cell: Cell, run: Path, database: Server, clients: list[Client]) -> Counter[str]:
+    """Serve twice and let clients do their things, while services and database are killed."""
 
     def begun(port: int) -> Served:
-        options = ("--store", database.url, "--by", "blend")
-        return stack.enter_context(served(cell, run.base, port, *options))
+        options = ("--store", database.url("postgres"), "--by", "blend")
+        return stack.enter_context(served(cell, run, port, *options))
 
-    kills = Counter[str]()
+    draw, kills = random.Random(cell.seed), Counter[str]()
     with ExitStack() as stack:
         services = {port: begun(port) for port in PORTS}
-        clients = [Client(n, cell["operations"] // CLIENTS, cell.seed) for n in range(CLIENTS)]
         for client in clients:
             client.start()
         while any(client.is_alive() for client in clients):
@@ -162,7 +115,7 @@ def measure(cell: Cell) -> dict[str, float]:
             if draw.random() < 1 / 3:
                 database.kill()
                 time.sleep(1)
-                database.begin()
+                database.start()
                 kills["database"] += 1
             else:
                 port = draw.choice(PORTS)
@@ -174,10 +127,18 @@ def measure(cell: Cell) -> dict[str, float]:
             client.join()
         while any(ask("GET", "/ready", port=port)["waiting"] for port in PORTS):
             time.sleep(0.1)
-    with Store(database.url) as store, store.engine.connect() as connection:
-        query = "SELECT session, id FROM serve_feedback"
-        stored = Counter(map(tuple, connection.exec_driver_sql(query)))
-    database.run("pg_ctl", "stop", "-m", "immediate")
+    return kills
+
+
+def measure(cell: Cell) -> dict[str, float]:
+    """Let them do 10,000 things, kill, and count."""
+    run = cell.run("video", "--fast-dev-run", "--until", "ranker", "--values.text_encoder", "null")
+    clients = [Client(n, cell["operations"] // CLIENTS, cell.seed) for n in range(CLIENTS)]
+    with Server(DATABASE) as database:
+        kills, url = disturbed(cell, run.base, database, clients), database.url("postgres")
+        with Store(url) as store, store.engine.connect() as connection:
+            query = "SELECT session, id FROM serve_feedback"
+            stored = Counter(map(tuple, connection.exec_driver_sql(query)))
     found, sent = sum((client.found for client in clients), Counter[str]()), dict[tuple, bool]()
     for client in clients:
         sent |= client.sent
