@@ -3,12 +3,12 @@
 What a line of `lightrec run` leaves needs none of these; see :mod:`benchmarks.run`.
 """
 
-import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 from typing import Any
 
 from lightrec.__main__ import main as lightrec
@@ -58,11 +58,10 @@ def resident(process: int | str = "self", kind: str = "VmHWM") -> float:
 def cpu_seconds(command: Sequence[str], **how: Any) -> float:
     """User and system time of a process, which must end well, and of its children.
 
-    :param how: of :class:`subprocess.Popen`.
-    :raises RuntimeError: where it fails.
+    :param how: of :func:`subprocess.run`.
+    :raises subprocess.CalledProcessError: where it fails.
     """
-    process = subprocess.Popen(command, **how)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(f"{command} failed with status {os.waitstatus_to_exitcode(status)}.")
-    return usage.ru_utime + usage.ru_stime
+    before = getrusage(RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, **how)
+    after = getrusage(RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime

@@ -16,6 +16,7 @@ from lightrec_worlds.loadings import Loadings
 from torch import Tensor
 
 from benchmarks.measure import Cell
+from lightrec.evaluation.base import keys_of
 from lightrec.intervals import mean_interval
 from lightrec.keys import Key
 from lightrec.policies.baselines import RandomPolicy
@@ -65,9 +66,7 @@ def measure(cell: Cell) -> dict[str, Any]:
         found[f"{name}/return"] = float(each.mean())
         found[f"{name}/gain"] = float(each.mean() / fixed.mean()) - 1
         for other in ("fixed list", "likes alone"):
-            mean, low, high = mean_interval(each - played[other])
-            key = f"{name}-minus-{other}"
-            found |= {key: mean, f"{key}/low": low, f"{key}/high": high}
+            found |= keys_of(f"{name}-minus-{other}", mean_interval(each - played[other]))
     return found
 
 

@@ -33,7 +33,7 @@ from lightrec.run import Run
 
 DAYS, DAY = 30, 86_400
 BATCH = 128
-Answer = tuple[int, pl.DataFrame]
+Answer = tuple[int, list[tuple]]
 """A version's number, and the lists of all users with scores."""
 
 
@@ -145,12 +145,7 @@ def measure(cell: Cell) -> dict[str, float]:
 def answer(run: Path) -> Answer:
     """Ask a run for everybody's list."""
     recommender = lightrec.load(run)
-    return recommender.run.version, pl.concat(list(recommender.recommend_all()))
-
-
-def same(one: Answer, other: Answer) -> bool:
-    """Tell whether version, lists and scores are the same, to the last bit."""
-    return one[0] == other[0] and one[1].equals(other[1])
+    return recommender.run.version, pl.concat(recommender.recommend_all()).rows()
 
 
 def update(run: Path, log: Path, seconds: float | None = None) -> bool:
@@ -184,7 +179,7 @@ def killed(pristine: Path, run: Path, log: Path, kills: int, seed: int) -> dict[
     old, begin = answer(run), time.monotonic()
     update(run, log)
     usual, new = time.monotonic() - begin, answer(run)
-    if same(old, new):
+    if old == new:
         raise RuntimeError("The update changes nothing, so that nothing can be told from it.")
     while (number := found["old"] + found["new"]) < kills:
         renew(pristine, run)
@@ -192,13 +187,13 @@ def killed(pristine: Path, run: Path, log: Path, kills: int, seed: int) -> dict[
         if update(run, log, moment):
             continue  # it was quicker than usual: another moment
         then = answer(run)
-        who = [name for name, one in (("old", old), ("new", new)) if same(then, one)]
+        who = [name for name, one in (("old", old), ("new", new)) if then == one]
         print(f"kill {number + 1}, after {moment:.1f} s: {who or 'neither'} answers", flush=True)
         if not who:
             raise RuntimeError(f"Killed after {moment:.2f} s, neither version answers.")
         found[who[0]] += 1
         update(run, log)
-        found["equal"] += same(answer(run), new)
+        found["equal"] += answer(run) == new
     return {"kills": kills, "usual_seconds": usual, **found}
 
 

@@ -10,7 +10,7 @@ from lightrec_generate.generator import Generator
 from lightrec_generate.in_blend import GeneratorShares
 
 from benchmarks.measure import Cell
-from benchmarks.measure.published import ranked
+from benchmarks.measure.published import METRICS, ranked
 from lightrec.evaluation.base import keys_of
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.keys import Key
@@ -18,7 +18,6 @@ from lightrec.ranking.blend import RANKER
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.scorers import by_history
 
-METRICS = ("ndcg@10", "recall@10")
 RECIPE = Path(__file__).parents[2] / "recipes" / "generic" / "ranker.yaml"
 NAME = GeneratorShares.__name__
 TOWER = ("--ranker.model.init_args.tower", "DecoderTower")

@@ -51,11 +51,6 @@ def rate(step: Callable[[], int]) -> float:
     return done / (clock() - start)
 
 
-def reading(encoder: TextEncoder, texts: list[str]) -> Callable[[], int]:
-    """Put texts into vectors."""
-    return lambda: len(encoder.encode(texts))
-
-
 def tuning(encoder: TextEncoder, texts: list[str], tune: str) -> Callable[[], int]:
     """Take a step of AdamW towards vectors drawn at random, a batch at a time."""
     part = Layers(encoder, texts, tune).train().to(DEVICE)  # type: ignore[arg-type]
@@ -83,8 +78,11 @@ def measure(cell: Cell) -> dict[str, float | str]:
         drawn = torch.randint(30_000, (4 * BATCH, cell["tokens"])).tolist()
         texts = [" ".join(f"w{word}" for word in words) for words in drawn]
         encoder = model(cell.out / "model", SHAPES[cell["size"]])
-        step = tuning(encoder, texts, cell["tune"]) if "tune" in cell.settings else None
-        step = step or reading(encoder, texts)
+        step = (
+            tuning(encoder, texts, cell["tune"])
+            if cell["what"] == "tune"
+            else lambda: len(encoder.encode(texts))
+        )
     found = rate(step)
     cuda = DEVICE.type == "cuda"
     held = torch.cuda.max_memory_allocated() / 2**30 if cuda else resident()

@@ -4,12 +4,14 @@ import math
 import tempfile
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightrec_audit.user_models import spearman_within_sets
+from lightrec_audit.user_models import KnownTruth, spearman_within_sets
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.measure import Cell
 from benchmarks.peers.protocol import TRAINER
@@ -27,7 +29,6 @@ from lightrec.users.user_model import UserModel
 MODEL = {"feature_size": 32, "hidden_size": 64, "identity_size": 0}
 TRAINING = {"learning_rate": 2e-3, "weight_decay": 1e-4}
 BATCH, JUDGED = 512, 4000
-FRESH, LABELS = "truth.safetensors", "labels.safetensors"
 DISCOUNT = 0.9
 LEARNERS: dict[str, tuple[RewardLearner | None, float] | None] = {
     "popularity": None,
@@ -47,8 +48,8 @@ class Repeating(Domain):
     repeats = True
 
 
-def write(folder: Path, world: FarLog, sessions: int, seed: int) -> None:
-    """Write a prepared log with the world's item vectors, the truth in new states, and labels."""
+def write(folder: Path, world: FarLog, sessions: int, seed: int) -> tuple[HeldOut, HeldOut]:
+    """Write a prepared log with the world's item vectors; the truth in new states, and labels."""
     log, catalog = world.log(sessions)
     store = prepare(
         log,
@@ -64,25 +65,12 @@ def write(folder: Path, world: FarLog, sessions: int, seed: int) -> None:
     (folder / "ranker").mkdir()
     vectors = Far(1, laws=world).item_vectors[[0, *own]].contiguous()
     save_file({"vectors": vectors}, folder / "ranker" / ITEMS)
-    world.held_out(JUDGED).reindex(names).save(folder / FRESH)
     walk = world.walk(sessions)
     steps = range(world.UNLOGGED, world.SESSION)
     history = torch.stack([walk.choices[:, t - world.LOGGED : t] for t in steps], 1)
     offers, rewards = walk.offers[:, world.UNLOGGED :], walk.rewards[:, world.UNLOGGED :]
     labels = HeldOut(*(x.flatten(0, 1) for x in (history, offers, rewards, rewards)))
-    labels.reindex(names).save(folder / LABELS)
-
-
-class Popularity(nn.Module):
-    """How often an item was chosen, taken for a reward."""
-
-    def __init__(self, counts: Tensor) -> None:
-        super().__init__()
-        self.counts = counts
-
-    def reward(self, history: Tensor, items: Tensor, user: Tensor | None = None) -> Tensor:
-        """The counts of items."""
-        return self.counts[items]
+    return world.held_out(JUDGED).reindex(names), labels.reindex(names)
 
 
 def supervise(data: ChoiceData, labels: HeldOut, epochs: int, seed: int) -> RewardModel:
@@ -136,7 +124,7 @@ def learn(
 
 
 @torch.inference_mode()
-def judge(model: nn.Module, truth: HeldOut) -> dict[str, float]:
+def judge(model: Any, truth: HeldOut) -> dict[str, float]:
     """Order within offers, and the true reward of what the learned one likes best."""
     found = model.reward(truth.history, truth.candidates)
     best = found.argmax(1, keepdim=True)
@@ -153,7 +141,7 @@ def measure(cell: Cell) -> dict[str, float]:
     """
     folder, seed, epochs = cell.out, cell.seed, cell["epochs"]
     world = FarLog(seed, discount=0.0) if cell["world"] == "myopic" else FarLog(seed)
-    write(folder, world, cell["sessions"], seed)
+    truth, labels = write(folder, world, cell["sessions"], seed)
     ranker = str(folder / "ranker")
     data = ChoiceData(
         str(folder / "data"), ranker=ranker, batch_size=BATCH, max_train=None, seed=seed
@@ -162,7 +150,16 @@ def measure(cell: Cell) -> dict[str, float]:
     if way is not None:
         model, metrics = learn(data, *way, epochs, seed)
     elif cell["learner"] == "supervised":
-        model = supervise(data, HeldOut.load(folder / LABELS), epochs, seed)
+        model = supervise(data, labels, epochs, seed)
     else:
-        model = Popularity(data.log_popularity)
-    return metrics | judge(model, HeldOut.load(folder / FRESH))
+        # How often an item was chosen, taken for a reward.
+        model = SimpleNamespace(reward=lambda history, items: data.log_popularity[items])
+    return metrics | judge(model, truth)
+
+
+def far(cell: Cell) -> dict[str, float]:
+    """The reward that a run learns in the world `far`, beside the truth."""
+    run = cell.run("generic", "--offline", "--until", "users_a", *cell.options)
+    metrics = dict(KnownTruth().evaluate(run, cell.seed).metrics)
+    gain = metrics["truth/learned/spearman"] - metrics["truth/logit/spearman"]
+    return metrics | {"truth/gain": gain}

@@ -8,10 +8,10 @@ are chosen on validation events.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
+from torch import Tensor
 
 from benchmarks.measure import Cell
-from benchmarks.measure.published import compared
+from benchmarks.measure.published import compared, ranks
 from lightrec.encoders.text import TextEncoder
 from lightrec.evaluation.base import keys_of
 from lightrec.evaluation.held_out import HeldOutLog
@@ -28,7 +28,7 @@ from lightrec.ranking.blending import (
 )
 from lightrec.ranking.item_models import item_to_item as items
 from lightrec.ranking.item_models.base import Evidence, ItemModel, Popularity
-from lightrec.ranking.metrics import RankingResult, mean_ranks
+from lightrec.ranking.metrics import RankingResult
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.sequence_data import SequenceData
 
@@ -93,25 +93,22 @@ class Log:
         given = candidates(blend, self.data, validation_events(self.data, FITTED))
         return weights_of(given, [RANKER, *self.models], recommenders)
 
-    @torch.no_grad()
     def ranked(
         self, weights: Mapping[str, Mapping[str, float]], best: Blend | None
     ) -> dict[str, RankingResult]:
-        """Rank the test events; under names with ``kept/`` among items already seen, too."""
+        """Rank the test events by weighted parts, and by a blend that is named ``blend``."""
         blend = Blend(Ranker(self.data.num_items), self.models)
-        events = HeldOutLog(EVENTS, 128).events(self.data.store, self.seed)
-        ranks: dict[str, list[torch.Tensor]] = {}
-        for batch in events:
+
+        def score(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
             said = {name: blend.logarithms(name, batch[Key.HISTORY], batch) for name in self.models}
             if best is not None:
                 said["blend"] = best.scores(batch[Key.HISTORY], batch[Key.USER], details=batch)
-            for name, own in weights.items():
-                scores = sum(weight * said[part] for part, weight in own.items() if weight)
-                for kind, seen in (("", batch[Key.SEEN]), ("kept/", None)):
-                    found = mean_ranks(scores, batch[Key.TARGET], seen)
-                    ranks.setdefault(kind + name, []).append(found)
-        users, targets = map(torch.from_numpy, (events.users, events.targets))
-        return {name: RankingResult(users, targets, torch.cat(own)) for name, own in ranks.items()}
+            return {
+                name: sum(weight * said[part] for part, weight in own.items() if weight)
+                for name, own in weights.items()
+            }
+
+        return ranks(HeldOutLog(EVENTS, 128).events(self.data.store, self.seed), score)
 
 
 def measure(cell: Cell) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -63,21 +64,18 @@ WORLDS = {
 }
 
 
-def ordered(appeal: Tensor, factor: float, falling: bool) -> Callable[[Greed], Scores]:
+def ordered(appeal: Tensor, factor: float, falling: bool, world: Greed) -> Scores:
     """A list that is the same for everybody: by appeal · (1 + factor · q).
 
     :param appeal: (N + 1,).
     :param falling: whether quality counts by 1 - t / T, so that good items stand first.
     """
 
-    def of(world: Greed) -> Scores:
-        def scores(state: TensorDictBase) -> Tensor:
-            left = 1 - state[Key.STEP] / world.max_steps if falling else 1
-            return (appeal * (1 + factor * left * world.quality)).expand(world.batch_size[0], -1)
+    def scores(state: TensorDictBase) -> Tensor:
+        left = 1 - state[Key.STEP] / world.max_steps if falling else 1
+        return (appeal * (1 + factor * left * world.quality)).expand(world.batch_size[0], -1)
 
-        return scores
-
-    return of
+    return scores
 
 
 def best_list(world: Greed) -> Callable[[Greed], Scores]:
@@ -85,7 +83,7 @@ def best_list(world: Greed) -> Callable[[Greed], Scores]:
     world.fix(torch.arange(world.batch_size[0]), SEARCH_SEED)
     logits = world.logits(world.reset())
     appeals = (logits.sigmoid().mean(0), logits.exp().mean(0))
-    lists = [ordered(*way) for way in product(appeals, (2, 4, 8, 12), (False, True))]
+    lists = [partial(ordered, *way) for way in product(appeals, (2, 4, 8, 12), (False, True))]
     returns = [play(world, of(world), SEARCH_SEED).returns.mean() for of in lists]
     return lists[int(torch.stack(returns).argmax())]
 
