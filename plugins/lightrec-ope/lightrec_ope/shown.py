@@ -107,7 +107,7 @@ def rounds(run: Run, log: InteractionLog, by: str) -> ope.BanditLog:
     if problems:
         raise DataError(problems)
     shown, action = torch.tensor(items).unique(return_inverse=True)
-    laws = _each_round(run, log, lambda details, mask: _law(run, by, details, mask, shown))
+    laws = _each_round(run, log, by, shown)
     row = pl.format("round {}", pl.int_range(pl.len()))
     users = frame.select(pl.coalesce(log.users(), row).rank("dense")).to_series()
     return ope.BanditLog(
@@ -124,14 +124,8 @@ def _places(run: Run) -> dict[str, int]:
     return {str(item): n for n, item in enumerate(run.data.catalog[Column.ITEM].to_list(), 1)}
 
 
-def _each_round(
-    run: Run, log: InteractionLog, ask: Callable[[dict[str, Tensor], Tensor], Tensor]
-) -> Tensor:
-    """Ask something of the state in which each round of a log found the run: (n, …).
-
-    :param ask: gets what is known of B people, see :meth:`lightrec.data.people.People.events`, what
-        the run may show them of what the log could, (B, N + 1) bool.
-    """
+def _each_round(run: Run, log: InteractionLog, by: str, shown: Tensor) -> Tensor:
+    """The laws, (n, M + 1), of the states in which each round of a log found the run."""
     store, places, frame = run.data, _places(run), log.events
     whole = pl.lit(np.iinfo(np.int64).max)
     times = frame.select(pl.col(Column.TIME).dt.epoch("ms").fill_null(whole)).to_series().to_numpy()
@@ -152,7 +146,7 @@ def _each_round(
         if (allowed := eligible(store, table, now, details)) is not None:
             mask &= torch.from_numpy(allowed)
         order.append(rows)
-        answers.append(ask(details, mask))
+        answers.append(_law(run, by, details, mask, shown))
     return torch.cat(answers)[np.concatenate(order).argsort()]
 
 

@@ -148,13 +148,11 @@ class Search:
                     f"{advice}"
                 ) from error
         content = f"{fingerprint} {space} {prune}"
-        self.study = self._open(hashlib.sha256(content.encode()).hexdigest())
-
-    def _open(self, fingerprint: str) -> optuna.Study:
+        mark = hashlib.sha256(content.encode()).hexdigest()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.out.mkdir(parents=True, exist_ok=True)
         median = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
-        study = optuna.create_study(
+        self.study = study = optuna.create_study(
             storage=f"sqlite:///{(self.out / STUDY).as_posix()}",
             study_name=self.stage.name,
             direction="maximize" if self.mode == "max" else "minimize",
@@ -162,21 +160,20 @@ class Search:
             load_if_exists=True,
         )
         trials = study.get_trials(deepcopy=False)
-        tried = [pair for trial in trials for pair in trial.distributions.items()]
+        drawn = [pair for trial in trials for pair in trial.distributions.items()]
         # A file from elsewhere may name any setting, whatever fingerprint it gives.
-        foreign = any(self.space.get(name) != choices for name, choices in tried)
-        if foreign or study.user_attrs.setdefault("fingerprint", fingerprint) != fingerprint:
+        foreign = any(self.space.get(name) != choices for name, choices in drawn)
+        if foreign or study.user_attrs.setdefault("fingerprint", mark) != mark:
             raise RunError(
                 f"{self.out} holds a search over another space, recipe or log, and its trials "
                 "cannot be compared with new ones. Name another folder with --out, or delete it."
             )
-        study.set_user_attr("fingerprint", fingerprint)
+        study.set_user_attr("fingerprint", mark)
         # The recipe's own settings come first, so that the best is never worse than they are.
         value = self.recipe.config.get
         first = {name: held(choices, value(name)) for name, choices in self.space.items()}
         if not trials and None not in first.values():
             study.enqueue_trial(first)
-        return study
 
     def run(self, trials: int) -> None:
         """Go on until so many trials are finished, those of earlier calls included.

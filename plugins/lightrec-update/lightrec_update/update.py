@@ -84,8 +84,20 @@ def update(
         marks = {hash_file(path): shown[role] for role, path in paths.items()}
         sources = {r: p for r, p in paths.items() if hash_file(p) not in appended}
         number = versions.numbers(run)[-1] + 1
-        about = noted(present, number, appended | marks, overrides)
-        about["command"] = shlex.join(["lightrec", "update", str(run), *words])
+        elsewhere = dict(present.about.get("elsewhere", {}))
+        for path in sorted(present.path.glob("*/stage.json")):
+            if (stage := path.parent.name) not in STAGES:
+                mark = present.stamp(stage)["fingerprint"]
+                elsewhere[stage] = {"version": present.version, "fingerprint": mark}
+        about = {  # what the new version notes of itself
+            "version": number,
+            "updated": present.version,
+            "sources": appended | marks,
+            "elsewhere": elsewhere,
+            "overrides": {name: present.overrides(name) for name in LEARNED if present.has(name)},
+            "asked": {stage: list(words) for stage, words in overrides.items()},
+            "command": shlex.join(["lightrec", "update", str(run), *words]),
+        }
         try:
             if not sources and not overrides.get("data"):
                 raise NothingNew
@@ -155,33 +167,6 @@ def check(present: Run) -> None:
             "anew from the longer log, among items that its ranker has learned. Make the run again "
             "with `lightrec run`, or with another split."
         )
-
-
-def noted(
-    present: Run,
-    number: int,
-    sources: Mapping[str, str],
-    more: Mapping[str, Sequence[str]],
-) -> dict[str, Any]:
-    """What a new version notes of itself.
-
-    :param sources: names of the files that were ever appended, by their content's hash.
-    :param more: settings of this update alone.
-    """
-    elsewhere = dict(present.about.get("elsewhere", {}))
-    for path in sorted(present.path.glob("*/stage.json")):
-        stage = path.parent.name
-        if stage not in STAGES:
-            mark = present.stamp(stage)["fingerprint"]
-            elsewhere[stage] = {"version": present.version, "fingerprint": mark}
-    return {
-        "version": number,
-        "updated": present.version,
-        "sources": dict(sources),
-        "elsewhere": elsewhere,
-        "overrides": {stage: present.overrides(stage) for stage in LEARNED if present.has(stage)},
-        "asked": {stage: list(words) for stage, words in more.items()},
-    }
 
 
 def same(run: Path, about: Mapping[str, Any]) -> int | None:
