@@ -220,8 +220,17 @@ class _Case:
         return 1 + (shown > shown[:, self.item, None]).sum(1)
 
     def explained(self, k: int, words: bool) -> Explanation:
-        nats, distance, average = self.by_events()
-        events, catalog = self.events(nats), self.recommender.catalog
+        recommender = self.recommender
+        counts = recommender.counts.float().index_fill(0, torch.tensor([PADDING]), 0)
+        past = Past(self.details, counts / counts.sum())
+        scores = masked(recommender.model, past)
+        with torch.no_grad():
+            opened = float(self.target(scores(torch.ones(1, self.length))))
+        if not math.isclose(opened, self.log_probability, abs_tol=1e-3):
+            # A model that scores otherwise than its class.
+            scores = by_leaving_out(recommender.raw, past)
+        nats, distance, average = integrated(lambda m: self.target(scores(m)), self.length)
+        events, catalog = self.events(nats), recommender.catalog
         helpful = [event.position - 1 for event in events if event.nats > 0]
         parts: dict[str, Any] = {"reward": None, "words": []}
         missing: dict[str, str] = {}
@@ -232,7 +241,7 @@ class _Case:
                 missing[part] = str(error)
         return Explanation(
             user=self.user,
-            by=self.recommender.by,
+            by=recommender.by,
             item=catalog[Column.ITEM][self.item - 1],
             title=catalog[Column.TITLE][self.item - 1],
             rank=self.rank,
@@ -245,22 +254,9 @@ class _Case:
             events=events,
             **parts,
             change=self.change(helpful, k) if self.rank <= k else None,
-            goal=self.recommender.store.goal,
+            goal=recommender.store.goal,
             missing=missing,
         )
-
-    def by_events(self) -> tuple[Tensor, float, float]:
-        """Attribute the score to events: nats (L,), the error, and what average events give."""
-        recommender = self.recommender
-        counts = recommender.counts.float().index_fill(0, torch.tensor([PADDING]), 0)
-        past = Past(self.details, counts / counts.sum())
-        scores = masked(recommender.model, past)
-        with torch.no_grad():
-            opened = float(self.target(scores(torch.ones(1, self.length))))
-        if not math.isclose(opened, self.log_probability, abs_tol=1e-3):
-            # A model that scores otherwise than its class.
-            scores = by_leaving_out(recommender.raw, past)
-        return integrated(lambda masks: self.target(scores(masks)), self.length)
 
     def events(self, nats: Tensor) -> list[Event]:
         """Name the events, what adds most first."""

@@ -120,20 +120,12 @@ def probe(on: Simulation, policies: Sequence[str], mode: Mode, sessions: int, se
     ends = torch.stack(bounds)
     action = "list of items" if there.simulator.slate_size > 1 or not again else "item"
     reached = float(ends.min()), float(ends.max())
-    begins, unseen = _begins(players[CONSTANT], on)
+    begins, unseen = list[str](), False
+    if (appeal := getattr(players[CONSTANT], "appeal", None)) is not None:  # it has an order
+        first = appeal[PADDING + 1 :].topk(min(NAMED, on.simulator.num_items)).indices
+        begins = [str(on.catalog.rows[Column.ITEM][int(place)]) for place in first]
+        unseen = on.evidence is not None and not on.evidence[PADDING + 1 + first[0]]
     return judge_probe(on.title, mode, action, made, reached, learned, begins, unseen=unseen)
-
-
-def _begins(constant: ActingPolicy, on: Simulation) -> tuple[list[str], bool]:
-    """The names of the items with which a constant list begins, where it has an order.
-
-    :returns: these, and whether the log is known and says nothing of the first.
-    """
-    if (appeal := getattr(constant, "appeal", None)) is None:
-        return [], False
-    first = appeal[PADDING + 1 :].topk(min(NAMED, on.simulator.num_items)).indices
-    names = [str(on.catalog.rows[Column.ITEM][int(place)]) for place in first]
-    return names, on.evidence is not None and not on.evidence[PADDING + 1 + first[0]]
 
 
 def judge_probe(

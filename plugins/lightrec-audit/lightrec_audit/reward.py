@@ -94,11 +94,19 @@ class LearnedRewardSection(Evaluator):
             " How far people look ahead, γ, is an input: the log is as likely under other values, "
             "and a wrong one costs as much as looking ahead gains."
         )
+        drawn: list[Chart] = []
+        if "linear" in explained:
+            ends = {r["feature"]: (r["weight"], r["low"], r["high"]) for r in _surest(explained)}
+            ends.pop(LEVEL, None)
+            drawn.append(Intervals(ends, "weight and 95 % interval, nats"))
+        if "parts" in explained:
+            parts = {p["part"]: p["mean"] for p in explained["parts"]}
+            drawn.append(Bars(parts, "mean part of a chosen item's reward, nats"))
         section = Section(
             "What was learned",
             text,
             tables(explained, others),
-            _charts(explained),
+            drawn,
             "Parts are integrated gradients from an average item after a history of average items, "
             f"whose reward is {explained.get('baseline', 0):.3f}; they add up to the difference. A "
             "part with mean 0 may still change single rewards: its size is the mean absolute "
@@ -141,18 +149,6 @@ def _read(folder: Path) -> dict[str, Any]:
 def _surest(explained: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = sorted(explained["linear"], key=lambda r: -abs(r["weight"]) / max(r["error"], 1e-12))
     return rows[:WEIGHTS]
-
-
-def _charts(explained: Mapping[str, Any]) -> list[Chart]:
-    drawn: list[Chart] = []
-    if "linear" in explained:
-        ends = {r["feature"]: (r["weight"], r["low"], r["high"]) for r in _surest(explained)}
-        ends.pop(LEVEL, None)
-        drawn.append(Intervals(ends, "weight and 95 % interval, nats"))
-    if "parts" in explained:
-        parts = {p["part"]: p["mean"] for p in explained["parts"]}
-        drawn.append(Bars(parts, "mean part of a chosen item's reward, nats"))
-    return drawn
 
 
 def _interval(row: Mapping[str, float] | None) -> str:

@@ -206,7 +206,14 @@ class SimulatedStatistics(Evaluator):
             )
             offers = torch.from_numpy(np.array(store.candidates, dtype=np.int64))
             logged = LoggedOffers(offers, torch.from_numpy(begins), torch.from_numpy(ends))
-            length, noted = _played(logged, simulator, seed)
+            noted = []
+
+            def note(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
+                row, place = (following[Key.TAKEN] & alive.unsqueeze(1)).nonzero(as_tuple=True)
+                noted.append((row.cpu(), state[Key.ACTION][row, place].cpu()))
+
+            everybody = torch.arange(len(begins))
+            length = play(logged, simulator, everybody, seed, record=note)[0].length[0].long()
         session, item = map(torch.cat, zip(*noted, strict=True))
         order = session.argsort(stable=True)
         simulated = replace(real, length=length, session=session[order], item=item[order])
@@ -254,21 +261,6 @@ def _logged(
         store.num_items,
         None if kinds is None else torch.from_numpy(kinds),
     )
-
-
-def _played(
-    policy: LoggedOffers, simulator: UserModelSimulator, seed: int
-) -> tuple[Tensor, Choices]:
-    """Play offers: the sessions' lengths, and all choices."""
-    noted = []
-
-    def note(state: TensorDictBase, following: TensorDictBase, alive: Tensor) -> None:
-        row, place = (following[Key.TAKEN] & alive.unsqueeze(1)).nonzero(as_tuple=True)
-        noted.append((row.cpu(), state[Key.ACTION][row, place].cpu()))
-
-    everybody = torch.arange(simulator.batch_size[0])
-    played, _ = play(policy, simulator, everybody, seed, record=note)
-    return played.length[0].long(), noted
 
 
 @torch.no_grad()

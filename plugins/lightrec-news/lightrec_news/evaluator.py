@@ -1,6 +1,5 @@
 """Topics of lists of news, how different their articles are, and how old."""
 
-from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +53,17 @@ class TopicsAndAge(Evaluator):
         read = np.asarray(store.items, np.int64)[events][:, None]
         metrics |= _measures("news/read", read, store, events, None)
         del metrics["news/read/empty"]
-        return Findings(metrics, [_section(metrics)] if len(events) else [])
+        if not len(events):
+            return Findings(metrics)
+        table = Table.of(metrics, "news/{}/{}", ROWS, MEASURES, "lists of ten", "blend")
+        text = (
+            "Of the 10 articles that each recommends at the held-out events: how "
+            "many topics they have, which share of their pairs differ in topic, and how long "
+            "before they appeared. Places stay empty where too few articles are still shown."
+        )
+        ages = {t: metrics[k] for n, t in ROWS.items() if (k := f"news/{n}/age_hours") in metrics}
+        charts = [Bars(ages, "median age in hours", "blend")] if ages else []
+        return Findings(metrics, [Section("Topics and age", text, [table], charts)])
 
 
 def _measures(
@@ -87,15 +96,3 @@ def _measures(
         if len(ages := ages[ages >= 0]):
             measures[f"{key}/age_hours"] = float(np.median(ages)) / HOUR
     return measures
-
-
-def _section(metrics: Mapping[str, float]) -> Section:
-    table = Table.of(metrics, "news/{}/{}", ROWS, MEASURES, "lists of ten", "blend")
-    text = (
-        "Of the 10 articles that each recommends at the held-out events: how "
-        "many topics they have, which share of their pairs differ in topic, and how long before "
-        "they appeared. Places stay empty where too few articles are still shown."
-    )
-    ages = {t: metrics[k] for n, t in ROWS.items() if (k := f"news/{n}/age_hours") in metrics}
-    charts = [Bars(ages, "median age in hours", "blend")] if ages else []
-    return Section("Topics and age", text, [table], charts)

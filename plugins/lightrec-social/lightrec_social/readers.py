@@ -87,16 +87,13 @@ class FriendsReader(PublishedReader):
         people = people.with_columns(pl.col(Column.ITEM).alias(MAKER))
         plays, artists = self.beside(file, "user_artists.dat"), self.beside(file, "artists.dat")
         if plays and artists:
-            played = self.most_played(plays, artists)
+            names = {Column.ITEM: "userID", "artist": "artistID", "plays": "weight"}
+            frame, _ = self.table(plays, names, {"plays": (0, 2**63 - 1, "a whole number")})
+            titles, _ = self.table(artists, {"artist": "id", "artists": "name"})
+            each = frame.join(titles.drop_nulls(), on="artist")
+            each = each.sort("plays", "artists", descending=[True, False], maintain_order=True)
+            groups = each.group_by(Column.ITEM, maintain_order=True)
+            played = groups.agg(pl.col("artists").head(MOST))
             people = people.join(played, on=Column.ITEM, how="left", maintain_order="left")
         # Where all ids are digits, they would be read as numbers.
         return Catalog(people, place=Place(file), types={MAKER: "category"})
-
-    def most_played(self, plays: Path, artists: Path) -> pl.DataFrame:
-        """Read each person's most played artists: ``item`` and ``artists``."""
-        names = {Column.ITEM: "userID", "artist": "artistID", "plays": "weight"}
-        frame, _ = self.table(plays, names, {"plays": (0, 2**63 - 1, "a whole number")})
-        titles, _ = self.table(artists, {"artist": "id", "artists": "name"})
-        ordered = frame.join(titles.drop_nulls(), on="artist")
-        ordered = ordered.sort("plays", "artists", descending=[True, False], maintain_order=True)
-        return ordered.group_by(Column.ITEM, maintain_order=True).agg(pl.col("artists").head(MOST))
