@@ -55,7 +55,16 @@ class ParquetTable(Table):
             if path.is_dir():
                 self._file: Any = pq.ParquetDataset(list(map(str, files)), partitioning="hive")
                 self._schema = self._file.schema
-                self._check_alike(files)
+                first, problems = pq.read_schema(files[0]), Problems(path)
+                for file in files[1:]:
+                    if (schema := pq.read_schema(file)) != first:
+                        unlike = {str(field) for field in schema} ^ {str(field) for field in first}
+                        names = ", ".join(sorted(unlike)) or "another order"
+                        problems.add(
+                            f"{file.name} has not the columns and types of {files[0].name} "
+                            f"({names}); write them alike, or name the files one by one."
+                        )
+                problems.check()
             else:
                 self._file = pq.ParquetFile(str(path))
                 self._schema = self._file.schema_arrow
@@ -65,19 +74,6 @@ class ParquetTable(Table):
         except _FAILURES as error:
             raise self._damaged(error) from None
         self.form = f"Parquet, {len(files):,} files" if path.is_dir() else "Parquet"
-
-    def _check_alike(self, files: Sequence[Path]) -> None:
-        """Refuse a folder whose files have other columns or types than the first."""
-        first, problems = pq.read_schema(files[0]), Problems(self.path)
-        for file in files[1:]:
-            if (schema := pq.read_schema(file)) != first:
-                unlike = {str(field) for field in schema} ^ {str(field) for field in first}
-                names = ", ".join(sorted(unlike)) or "another order"
-                problems.add(
-                    f"{file.name} has not the columns and types of {files[0].name} ({names}); "
-                    "write them alike, or name the files one by one."
-                )
-        problems.check()
 
     def read(self, names: Sequence[str], problems: Problems) -> tuple[pl.DataFrame, Place]:
         """Read some columns with their types.

@@ -76,7 +76,14 @@ def logged_sessions(
             f"{size / 1e9:.0f} GB to say what may be shown, and at most {MOST_BYTES / 1e9:.0f} are "
             "meant to be taken. Learn from fewer items: prepare the log with a larger k_core."
         )
-    begins, step, done, cut = _places(store, events, users, max_steps)
+    session, places = store.sessions_of(events), np.arange(len(events))
+    first = np.r_[True, session[1:] != session[:-1]]
+    step = places - np.maximum.accumulate(np.where(first, places, 0))
+    first |= step % max_steps == 0
+    begins = np.maximum.accumulate(np.where(first, places, 0))  # each session's first event
+    step = places - begins
+    done = np.r_[first[1:], True]
+    cut = np.r_[users[1:] != users[:-1], True] | ((step + 1) % max_steps == 0)
     before_gap = np.r_[~offered[1:], False] & ~done
     done, cut = done | before_gap, cut | before_gap
     strength = np.nan_to_num(np.asarray(store.strengths)[events])
@@ -141,22 +148,3 @@ def _shown(store: EventStore, slate_size: int) -> NDArray[np.int32] | None:
         f"shown together: {offers}. Set slate_size to 1, or take a log whose candidates are the "
         "slates."
     )
-
-
-def _places(
-    store: EventStore, events: NDArray[np.int64], users: NDArray[np.int64], max_steps: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Places of events (R,) in their sessions.
-
-    :returns: (R,) each: the row of the session's first event, the step, whether the session is over
-        after it, and whether it was cut there.
-    """
-    session = store.sessions_of(events)
-    rows = np.arange(len(events))
-    first = np.r_[True, session[1:] != session[:-1]]
-    step = rows - np.maximum.accumulate(np.where(first, rows, 0))
-    first |= step % max_steps == 0
-    begins = np.maximum.accumulate(np.where(first, rows, 0))
-    done = np.r_[first[1:], True]
-    last = np.r_[users[1:] != users[:-1], True]
-    return begins, rows - begins, done, last | ((step + 1) % max_steps == 0)

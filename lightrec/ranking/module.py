@@ -225,10 +225,26 @@ class RankingModule(RankedStage):
                 f"and to {self.ranker.max_length} in its model section: max_length must be the "
                 "same in both."
             )
-        self._check_details(data)
+        problems, settings = [], self.settings
+        if (settings.continues is None) != (data.since is None):
+            problems.append(
+                "`continues` of the model section names an earlier ranker, and `since` of the data "
+                "section the log that it was trained on: give both, or leave out both."
+            )
+        if settings.use_feedback and not data.feedback_kinds:
+            problems.append(
+                f"use_feedback is true, and the events in {data.data} have one kind of feedback or "
+                "were prepared without it: set use_feedback to false, or prepare a log with "
+                "several kinds."
+            )
+        if settings.use_gaps and not data.store.has_times:
+            problems.append(
+                f"use_gaps is true, and the log in {data.data} has no times: set use_gaps to false."
+            )
+        if problems:
+            raise RecipeError(problems)
         if data.store.goal_kinds and self.ranker.asked is not None:
             self.ranker.asks.fill_(data.store.goal_kinds[0])
-        settings = self.settings
         self.criterion.prepare(torch.from_numpy(data.store.popularity()).float().to(self.device))
         if settings.start == "cooccurrence" and tower.ids is not None:
             log = data.training
@@ -251,26 +267,6 @@ class RankingModule(RankedStage):
     def earlier(self) -> str | None:
         """The folder of the ranker from which training goes on, if there is one."""
         return self.data_of(SequenceData).ranker or self.settings.continues
-
-    def _check_details(self, data: SequenceData) -> None:
-        problems, settings = [], self.settings
-        if (settings.continues is None) != (data.since is None):
-            problems.append(
-                "`continues` of the model section names an earlier ranker, and `since` of the data "
-                "section the log that it was trained on: give both, or leave out both."
-            )
-        if settings.use_feedback and not data.feedback_kinds:
-            problems.append(
-                f"use_feedback is true, and the events in {data.data} have one kind of feedback or "
-                "were prepared without it: set use_feedback to false, or prepare a log with "
-                "several kinds."
-            )
-        if settings.use_gaps and not data.store.has_times:
-            problems.append(
-                f"use_gaps is true, and the log in {data.data} has no times: set use_gaps to false."
-            )
-        if problems:
-            raise RecipeError(problems)
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean loss over a training batch's targets, a scalar."""

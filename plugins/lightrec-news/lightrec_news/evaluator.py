@@ -1,6 +1,5 @@
 """Topics of lists of news, how different their articles are, and how old."""
 
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -130,7 +130,14 @@ def _each_round(run: Run, log: InteractionLog, by: str, shown: Tensor) -> Tensor
     whole = pl.lit(np.iinfo(np.int64).max)
     times = frame.select(pl.col(Column.TIME).dt.epoch("ms").fill_null(whole)).to_series().to_numpy()
     users = [*map(str, log.users())]
-    candidates, before = frame[Column.CANDIDATES].to_list(), _shown_before(frame)
+    candidates = frame[Column.CANDIDATES].to_list()
+    place = Column.IMPRESSION, Column.USER, Column.POSITION
+    slates = frame.select(pl.int_range(pl.len()).alias("round"), Column.ITEM, *place)
+    slates = slates.drop_nulls([Column.IMPRESSION, Column.POSITION])
+    pairs = slates.join(slates, on=place[:2], nulls_equal=True, suffix=" before")
+    pairs = pairs.filter(pl.col(Column.POSITION) > pl.col(f"{Column.POSITION} before"))
+    # The items at earlier places of a round's slate, by the round's number.
+    before = dict(pairs.group_by("round").agg(f"{Column.ITEM} before").iter_rows())
     order, answers = [], []
     for rows, table, details in People(store).before(users, times, BATCH):
         offered = torch.ones(len(rows), store.num_items + 1, dtype=torch.bool)
@@ -154,16 +161,6 @@ def not_newer(run: Run, log: InteractionLog) -> int:
     """Count the rounds before the last event of a run, which may have learned what they brought."""
     last = int(run.data.times.max()) if run.data.has_times else -1
     return int((log.events[Column.TIME].dt.epoch("ms") <= last).sum())
-
-
-def _shown_before(frame: pl.DataFrame) -> dict[int, list[str]]:
-    """Name the items at earlier places of a round's slate, by the round's number."""
-    place = Column.IMPRESSION, Column.USER, Column.POSITION
-    slates = frame.select(pl.int_range(pl.len()).alias("round"), Column.ITEM, *place)
-    slates = slates.drop_nulls([Column.IMPRESSION, Column.POSITION])
-    pairs = slates.join(slates, on=place[:2], nulls_equal=True, suffix=" before")
-    pairs = pairs.filter(pl.col(Column.POSITION) > pl.col(f"{Column.POSITION} before"))
-    return dict(pairs.group_by("round").agg(f"{Column.ITEM} before").iter_rows())
 
 
 def _scores(run: Run, details: dict[str, Tensor]) -> Tensor:

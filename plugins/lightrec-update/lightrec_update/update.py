@@ -79,7 +79,19 @@ def update(
         redo.complete(run)
         paths = {role: in_file(path, run / NEXT, role) for role, path in paths.items()}
         present = Run(run)
-        check(present)
+        present.check("data", "ranker")
+        if not (present.folder("data") / READ).is_dir():
+            raise RunError(
+                f"{present.path} has not kept the log that it was made from, as runs of earlier "
+                "releases: make it again with `lightrec run`, once."
+            )
+        meta = json.loads((present.folder("data") / "meta.json").read_text(encoding="utf-8"))
+        if meta["settings"]["split"] == "item-cold":
+            raise RunError(
+                f"{present.path} holds items out of training (split: item-cold), which would be "
+                "drawn anew from the longer log, among items that its ranker has learned. Make "
+                "the run again with `lightrec run`, or with another split."
+            )
         appended = present.about.get("sources", {})
         marks = {hash_file(path): shown[role] for role, path in paths.items()}
         sources = {r: p for r, p in paths.items() if hash_file(p) not in appended}
@@ -146,27 +158,6 @@ def files_of(paths: Sequence[Path]) -> Iterator[Path]:
             yield from files_of(sorted(p for p in path.iterdir() if p.name[0] not in "._"))
         else:
             yield path
-
-
-def check(present: Run) -> None:
-    """See that a run can be updated.
-
-    :raises RunError: where it lacks stages, does not have the tables that it was made from, or
-        holds out items.
-    """
-    present.check("data", "ranker")
-    if not (present.folder("data") / READ).is_dir():
-        raise RunError(
-            f"{present.path} has not kept the log that it was made from, as runs of earlier "
-            "releases: make it again with `lightrec run`, once."
-        )
-    meta = json.loads((present.folder("data") / "meta.json").read_text(encoding="utf-8"))
-    if meta["settings"]["split"] == "item-cold":
-        raise RunError(
-            f"{present.path} holds items out of training (split: item-cold), which would be drawn "
-            "anew from the longer log, among items that its ranker has learned. Make the run again "
-            "with `lightrec run`, or with another split."
-        )
 
 
 def same(run: Path, about: Mapping[str, Any]) -> int | None:
