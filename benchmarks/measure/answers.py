@@ -5,6 +5,8 @@ people who may be learned from, when the others are learned from. Intervals are 
 differ in who may be learned from.
 """
 
+import json
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -13,18 +15,27 @@ from lightrec_worlds.answered import AnsweredWorld
 from lightrec_worlds.answers import Answers
 from lightrec_worlds.beliefs import BeliefPolicy
 from lightrec_worlds.loadings import Loadings
+from lightrec_worlds.world_data import text_vectors
 from torch import Tensor
 
 from benchmarks.measure import Cell
+from lightrec.encoders.text import TextEncoder
 from lightrec.evaluation.base import keys_of
 from lightrec.intervals import mean_interval
 from lightrec.keys import Key
+from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.rollout import play
 from lightrec.simulators.world import Scored
+from lightrec.stages import recipes
+from lightrec.stages.stage import Stage
+from lightrec.stages.train import train
 
 LEARNED = 0.8
-FACTORS, CAUTION = (2, 8, 32), (1.0, 3.0)
+FACTORS = (2, 8, 32)
+NOISE = {False: (1.0, 3.0), True: (1.0, 10.0, 30.0)}
+"""Factors on it, where it is the same for all items and where not."""
+LEARNERS, DISCOUNTS = ("ppo", "slate-sarsa"), (1.0, 0.0)
 CONTENDERS: dict[str, dict[str, Any]] = {
     "fixed list": {"after": "nothing"},
     "likes alone": {"after": "likes"},
@@ -41,20 +52,19 @@ def measure(cell: Cell) -> dict[str, Any]:
     trial, judged = (
         World(cell, part, share) for part, share in ((known, LEARNED), (table, cell["share"]))
     )
-    tried: dict[str, dict[tuple[int, float], float]] = {name: {} for name in CONTENDERS}
-    for size in FACTORS:
-        model = Loadings.of(trial.world.known.values, size)
-        for caution, (name, how) in product(CAUTION, CONTENDERS.items()):
+    tried: dict[str, dict[tuple[int, bool, float], float]] = {name: {} for name in CONTENDERS}
+    for size, (even, cautions) in product(FACTORS, NOISE.items()):
+        model = Loadings.of(trial.world.known.values, size, even)
+        for caution, (name, how) in product(cautions, CONTENDERS.items()):
             policy = BeliefPolicy(trial.world.num_items, size, **how)
             earned = trial.earned(policy.believing(model.cautious(caution)))
-            tried[name][size, caution] = float(earned.mean())
-    fitted = {size: Loadings.of(known.values, size) for size in FACTORS}
+            tried[name][size, even, caution] = float(earned.mean())
     found: dict[str, Any] = {}
     played: dict[str, Tensor] = {}
     for name, how in CONTENDERS.items():
-        size, caution = max(tried[name], key=lambda each: tried[name][each])
-        found |= {f"{name}/factors": size, f"{name}/caution": caution}
-        model = fitted[size].cautious(caution)
+        size, even, caution = max(tried[name], key=lambda each: tried[name][each])
+        found |= {f"{name}/factors": size, f"{name}/even": even, f"{name}/caution": caution}
+        model = Loadings.of(known.values, size, even).cautious(caution)
         policy = BeliefPolicy(judged.world.num_items, size, **how)
         played[name] = judged.earned(policy.believing(model))
     scores = told(model, judged.world.table.values)  # by the last contender's, answers
@@ -70,14 +80,90 @@ def measure(cell: Cell) -> dict[str, Any]:
     return found
 
 
+def trained(cell: Cell, learner: str, discount: float) -> Policy:
+    """Train one, which begins as greedy by the belief."""
+    scale, steps = cell["scale"], cell["world"]["max_steps"]
+    world = {**cell["world"], **cell["model"], "log": cell["log"], "share": cell["share"]}
+    given: dict[str, Any] = {
+        f"settings.{name}": value
+        for name, value in {**world, "part": "known", "split": cell.seed}.items()
+    }
+    # A learner of values has logits in units of rewards; others draw slates by their logits.
+    temperature = 1 / scale if learner == "slate-sarsa" else cell["temperature"]
+    belief = {"temperature": temperature, "horizon": steps}
+    given |= {
+        "world": "AnsweredWorld",
+        "policy": json.dumps({"class_path": "LearnedBelief", "init_args": belief}),
+    }
+    words = [word for name in given for word in (f"--data.init_args.{name}", str(given[name]))]
+    model = {"discount": discount, "reward_scale": scale, "steps": steps}
+    words += [word for name in model for word in (f"--model.init_args.{name}", str(model[name]))]
+    words += ["--seed_everything", str(cell.seed), *cell.options]
+    out = cell.out / f"{learner}-{discount}" / "policy"
+    train(Stage("policy", recipes.find(f"worlds/{learner}")[1], out, words))
+    return Policy.load(out)
+
+
+def learned(cell: Cell) -> dict[str, Any]:
+    """Train policies in the answers themselves, and play them with new people.
+
+    They begin as greedy by the belief. The learners' settings are those of their recipes; a
+    discount of 0 looks no step ahead.
+    """
+    judged = World(cell, Answers.read(cell["log"]), cell["share"], **cell["model"])
+    greedy = judged.earned(BeliefPolicy.from_world(judged.world))
+    found: dict[str, Any] = {"greedy/return": float(greedy.mean())}
+    for learner in LEARNERS:
+        played: dict[float, Tensor] = {}
+        for discount in DISCOUNTS:
+            torch.manual_seed(cell.seed)
+            played[discount] = judged.earned(trained(cell, learner, discount))
+            found[f"{learner}/{discount:g}/return"] = float(played[discount].mean())
+        for name, other in {"greedy": greedy, "0": played[0.0]}.items():
+            found |= keys_of(f"{learner}-minus-{name}", mean_interval(played[1.0] - other))
+    return found
+
+
+def words(cell: Cell) -> dict[str, Any]:
+    """Play with items that nobody answered before: by their words, and what else could be done.
+
+    A fifth of the items, drawn by the seed, are new. ``alone`` are sessions of new items only.
+    """
+    table = Answers.read(cell["log"], cell["items"])
+    known = table.part("known", cell["share"], cell.seed).values
+    count, size = known.shape[1] - 1, cell["model"]["size"]
+    drawn = torch.randperm(count, generator=torch.Generator().manual_seed(cell.seed))
+    new = torch.isin(torch.arange(count + 1), 1 + drawn[: count // 5])
+    unknown = Loadings.of(known.masked_fill(new, torch.nan), size)
+    models = {
+        "answered": Loadings.of(known, size),
+        "words": unknown.described(text_vectors(table.catalog, TextEncoder()), new),
+        "unknown": unknown,
+        "never shown": replace(unknown, mean=unknown.mean.masked_fill(new, -1e6)),
+    }
+    found: dict[str, Any] = {}
+    for where in ("all", "alone"):
+        values = table.values if where == "all" else table.values.masked_fill(~new, torch.nan)
+        world = World(cell, replace(table, values=values), cell["share"])
+        policies = {
+            name: BeliefPolicy(count, size).believing(model) for name, model in models.items()
+        }
+        played = {name: world.earned(policy) for name, policy in policies.items()}
+        for name, each in played.items():
+            found[f"{where}/{name}/return"] = float(each.mean())
+            found[f"{where}/{name}/part"] = float(each.mean() / played["answered"].mean())
+            found |= keys_of(f"{where}/words-minus-{name}", mean_interval(played["words"] - each))
+    return found
+
+
 class World:
     """A world in which each new person of a table plays once."""
 
-    def __init__(self, cell: Cell, table: Answers, share: float) -> None:
+    def __init__(self, cell: Cell, table: Answers, share: float, **model: Any) -> None:
         people = table.part("new", share, cell.seed).people
         self.users = torch.arange(len(people))
-        # The factors that it shows are not read here.
-        how = {**cell["world"], "share": share, "split": cell.seed, "size": 1}
+        # Without a model, the factors that it shows are not read.
+        how = {"size": 1, **cell["world"], **model, "share": share, "split": cell.seed}
         self.world, self.seed = AnsweredWorld(len(self.users), log=table, **how), cell.seed
 
     def earned(self, policy: Any) -> Tensor:

@@ -40,6 +40,7 @@ class AnsweredWorld(World):
     :param size: factors of the items' vectors.
     :param caution: factor on the noise of the factor model: above 1 where answers say less than it
         has it, such as yes and no, which are not normal.
+    :param even: whether the factor model has the same noise for all items.
     :param settings: of :class:`~lightrec.simulators.base.Simulator`.
     """
 
@@ -57,13 +58,14 @@ class AnsweredWorld(World):
         split: int = 0,
         size: int = 8,
         caution: float = 1.0,
+        even: bool = False,
         max_steps: int = 20,
         **settings: Any,
     ) -> None:
         table = log if isinstance(log, Answers) else Answers.read(log, items)
         self.known = table.part("known", share, split)
         self.table = table.part(part, share, split)
-        self.loadings = Loadings.of(self.known.values, size).cautious(caution)
+        self.loadings = Loadings.of(self.known.values, size, even).cautious(caution)
         super().__init__(
             torch.cat([self.loadings.mean[:, None], self.loadings.weights], 1).float(),
             batch_size,

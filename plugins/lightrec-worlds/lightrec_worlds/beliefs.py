@@ -1,12 +1,14 @@
 """Policies that adapt to a person's answers, likes and declines, by a belief about their taste."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec.api import Key, RecipeError, Simulator, State, TwoTowerPolicy
+from lightrec.api import Key, LearnedPolicy, RecipeError, Simulator, State, TwoTowerPolicy
+from lightrec.nn.session import network_from_zero, with_progress
 from lightrec_worlds.answered import ANSWERS, AnsweredWorld
 from lightrec_worlds.loadings import Loadings
 
@@ -21,7 +23,7 @@ class BeliefPolicy(TwoTowerPolicy):
     with mean and variance in closed form. An item's score is its expected answer.
 
     :param num_items: number of items N.
-    :param size: factors D.
+    :param factors: their number D; made for a world, the policy has as many as the world.
     :param after: what is read of a session: all ``answers``, the ``likes`` alone, or ``nothing``,
         so that everybody is shown the items of the highest mean.
     :param explore: ``greedy`` by the expectation; ``thompson`` draws a taste from the belief at
@@ -30,7 +32,7 @@ class BeliefPolicy(TwoTowerPolicy):
     :param bonus: of ``upper``.
     """
 
-    reads = (Key.SEEN, ANSWERS)
+    reads: tuple[str, ...] = (Key.SEEN, ANSWERS)
     mean: Tensor
     """(N + 1,) float32."""
     weights: Tensor
@@ -41,7 +43,7 @@ class BeliefPolicy(TwoTowerPolicy):
     def __init__(
         self,
         num_items: int,
-        size: int,
+        factors: int = 8,
         after: After = "answers",
         explore: Exploring = "greedy",
         bonus: float = 1.0,
@@ -49,7 +51,7 @@ class BeliefPolicy(TwoTowerPolicy):
         super().__init__(num_items)
         self.after, self.explore, self.bonus = after, explore, bonus
         self.register_buffer("mean", torch.zeros(num_items + 1))
-        self.register_buffer("weights", torch.zeros(num_items + 1, size))
+        self.register_buffer("weights", torch.zeros(num_items + 1, factors))
         self.register_buffer("noise", torch.ones(num_items + 1))
 
     @classmethod
@@ -63,8 +65,8 @@ class BeliefPolicy(TwoTowerPolicy):
                 f"{cls.__name__} learns from people whose answers are known, and "
                 f"{type(world).__name__} has none. Play it in AnsweredWorld."
             )
-        size = world.loadings.weights.shape[1]
-        policy = super().from_world(world, size=size, **settings)
+        factors = world.loadings.weights.shape[1]
+        policy = super().from_world(world, **settings | {"factors": factors})
         return policy.believing(world.loadings).to(world.device)
 
     def believing(self, loadings: Loadings) -> Self:
@@ -104,3 +106,38 @@ class BeliefPolicy(TwoTowerPolicy):
             spread = torch.einsum("nd,bde,ne->bn", self.weights, variance, self.weights)
             scores = scores + self.bonus * spread.sqrt()
         return scores
+
+
+class LearnedBelief(BeliefPolicy, LearnedPolicy):
+    """A belief that a network corrects, which learners train: it begins as greedy by the belief.
+
+    :param temperature: what expected answers are divided by before they are logits.
+    :param hidden: widths of the network's hidden layers.
+    :param horizon: steps after which the step counts as 1.
+    """
+
+    reads = (*BeliefPolicy.reads, Key.STEP, Key.ACCEPTED_TOTAL)
+
+    def __init__(
+        self,
+        num_items: int,
+        factors: int = 8,
+        temperature: float = 1.0,
+        hidden: Sequence[int] = (64,),
+        horizon: int = 20,
+    ) -> None:
+        super().__init__(num_items, factors)
+        self.temperature, self.horizon, self.feature_size = temperature, horizon, 2 * factors + 2
+        self.correction = network_from_zero([self.feature_size, *hidden, factors + 1])
+
+    def session_features(self, state: State) -> Tensor:
+        """Mean and variances of the taste, time, and the share of what was liked."""
+        taste, variance = self.belief(state)
+        spread = variance.diagonal(dim1=-2, dim2=-1)
+        return with_progress(torch.cat([taste, spread], -1), state, self.horizon)
+
+    def query(self, state: State) -> Tensor:
+        """The belief's own, corrected: ``(B, 1 + D)``."""
+        features = self.session_features(state)
+        own = pad(features[:, : self.weights.shape[1]], (1, 0), value=1.0)
+        return (own + self.correction(features)) / self.temperature

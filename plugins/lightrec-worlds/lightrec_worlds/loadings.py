@@ -6,6 +6,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from lightrec_worlds.tower import fit_left_out
+
 ROUNDS = 30
 """Of expectation and maximisation."""
 
@@ -27,10 +29,13 @@ class Loadings:
     noise: Tensor
 
     @classmethod
-    def of(cls, values: Tensor, size: int, rounds: int = ROUNDS) -> Self:
+    def of(cls, values: Tensor, size: int, even: bool = False, rounds: int = ROUNDS) -> Self:
         """Fit them to answers (P, N + 1), NaN where there are none.
 
         Items that few answered are pulled to the mean of all, by two answers' worth.
+
+        :param even: whether the noise is the same for all items, as in probabilistic principal
+            components (Tipping and Bishop 1999), so that an error counts the same on each.
         """
         there = ~values.isnan()
         there[:, 0] = False
@@ -61,6 +66,8 @@ class Loadings:
             squared = squared + torch.einsum("nd,nde,ne->n", both, total, both)
             mean, weights = both[:, -1], both[:, :-1]
             noise = ((squared + 2 * spread) / (count + 2)).clamp_min(1e-6)
+            if even:
+                noise = ((noise * count).sum() / count.sum()).repeat(len(noise))
         for part in (mean, weights, noise):
             part[0] = 0
         noise[0] = 1
@@ -69,6 +76,25 @@ class Loadings:
     def cautious(self, caution: float) -> Self:
         """The same with ``caution`` times the noise, for answers that say less than it has it."""
         return replace(self, noise=caution * self.noise)
+
+    def described(self, vectors: Tensor, new: Tensor) -> Self:
+        """The same, in which items that nobody answered are what their vectors say.
+
+        Means and weights follow from vectors by a ridge regression over the other items; the noise
+        of new ones has the error of that regression in it, as of items left out.
+
+        :param vectors: (N + 1, F), such as those of texts.
+        :param new: (N + 1,) bool.
+        """
+        old = ~new
+        old[0] = False
+        found, inputs = torch.cat([self.mean[:, None], self.weights], 1), vectors.double()
+        slopes, predicted = fit_left_out(inputs[old], found[old])
+        centre = found[old].mean(0)
+        error = (found[old] - centre - predicted).square().sum(1).mean()
+        found[new] = centre + (inputs[new] - inputs[old].mean(0)) @ slopes
+        noise = torch.where(new, self.noise[old].mean() + error, self.noise)
+        return replace(self, mean=found[:, 0], weights=found[:, 1:], noise=noise)
 
     def beliefs(self, y: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """What answers say of people: mean (P, D) and variance (P, D, D) of x.

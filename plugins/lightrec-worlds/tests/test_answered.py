@@ -6,26 +6,30 @@ import torch
 from lightrec_testing import SimulatorChecks
 from lightrec_worlds.answered import ANSWERS, AnsweredWorld
 from lightrec_worlds.answers import Answers
-from lightrec_worlds.beliefs import BeliefPolicy
+from lightrec_worlds.beliefs import BeliefPolicy, LearnedBelief
 from lightrec_worlds.loadings import Loadings
 from torch.nn.functional import pad
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
+from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.rollout import play
+from lightrec.stages import recipes
+from lightrec.stages.stage import Stage
+from lightrec.stages.train import train
 
 PEOPLE, ITEMS, FACTORS = 4_000, 12, 2
 
 
-def drawn(people=PEOPLE, seed=0):
-    """Answers of a factor model, a third of them unknown, and the model."""
+def drawn(people=PEOPLE, seed=0, unknown=1 / 3):
+    """Answers of a factor model, a share of them unknown, and the model."""
     draw = torch.Generator().manual_seed(seed)
     mean, weights = torch.randn(ITEMS, generator=draw), torch.randn(ITEMS, FACTORS, generator=draw)
     taste, noise = (torch.randn(people, n, generator=draw) for n in (FACTORS, ITEMS))
     values = mean + taste @ weights.T + 0.5 * noise
-    unknown = torch.rand(people, ITEMS, generator=draw) < 1 / 3
-    values = values.masked_fill(unknown, torch.nan)
+    nobody_asked = torch.rand(people, ITEMS, generator=draw) < unknown
+    values = values.masked_fill(nobody_asked, torch.nan)
     return pad(values, (1, 0), value=torch.nan), mean, weights
 
 
@@ -95,12 +99,61 @@ def test_likes_alone_make_all_else_a_decline(tmp_path):
 
 def test_factors_are_found_where_answers_are_missing():
     values, mean, weights = drawn()
-    found = Loadings.of(values, FACTORS, 100)
+    found = Loadings.of(values, FACTORS, rounds=100)
     torch.testing.assert_close(found.mean[1:].float(), mean, atol=0.1, rtol=0)
     expected = weights @ weights.T + 0.25 * torch.eye(ITEMS)
     covariance = found.weights @ found.weights.T + found.noise.diag()
     torch.testing.assert_close(covariance[1:, 1:].float(), expected, atol=0.2, rtol=0.05)
-    assert torch.equal(Loadings.of(values, FACTORS, 100).weights, found.weights)
+    assert torch.equal(Loadings.of(values, FACTORS, rounds=100).weights, found.weights)
+
+
+def test_with_even_noise_factors_are_principal_components():
+    values, _, _ = drawn(unknown=0.0)
+    # Much noise, beside which the two answers' worth of prior is little.
+    values += 2 * torch.randn(values.shape, generator=torch.Generator().manual_seed(1))
+    found = Loadings.of(values, FACTORS, even=True, rounds=300)
+    spreads, directions = torch.linalg.eigh(values[:, 1:].double().T.cov(correction=0))
+    noise = spreads[:-FACTORS].mean()  # Tipping and Bishop 1999, equations 7 and 8
+    expected = (directions * (spreads - noise).clamp_min(0)) @ directions.T
+    expected = directions[:, -FACTORS:] @ (directions.T @ expected)[-FACTORS:]
+    torch.testing.assert_close(found.noise[1:], noise.expand(ITEMS), rtol=0.01, atol=0)
+    weights = found.weights[1:]
+    torch.testing.assert_close(weights @ weights.T, expected, rtol=0.02, atol=0.02)
+
+
+def test_items_that_nobody_answered_are_what_their_vectors_say():
+    draw = torch.Generator().manual_seed(0)
+    vectors = torch.randn(41, 3, generator=draw)
+    slopes, taste = torch.randn(3, 3, generator=draw), torch.randn(PEOPLE, 2, generator=draw)
+    truth = vectors @ slopes
+    values = truth[:, 0] + taste @ truth[:, 1:].T + 0.1 * torch.randn(PEOPLE, 41, generator=draw)
+    new = torch.arange(41) > 30
+    values[:, 0] = torch.nan
+    whole = Loadings.of(values, 2)
+    found = Loadings.of(values.masked_fill(new, torch.nan), 2).described(vectors, new)
+    torch.testing.assert_close(found.mean[new], whole.mean[new], atol=0.05, rtol=0.05)
+    for model in (found, whole):  # of factors only products are known
+        model.weights[0] = 0
+    both = [model.weights[new] @ model.weights[1:31].T for model in (found, whole)]
+    torch.testing.assert_close(*both, atol=0.05, rtol=0.05)
+    assert (found.noise[new] >= found.noise[1:31].mean()).all()
+
+
+def test_a_learned_belief_begins_as_the_belief_and_is_trained(make, log, tmp_path):
+    world = make(30)
+    world.fix(torch.arange(30), 0)
+    learned = LearnedBelief.from_world(world, temperature=0.5)
+    state = world.step(learned.act(world.reset()))["next"]
+    own = BeliefPolicy.from_world(world).logits(state)
+    torch.testing.assert_close(learned.logits(state), 2 * own)
+    recipe, out = recipes.find("worlds/ppo")[1], tmp_path / "policy"
+    words = {"world": "AnsweredWorld", "settings.log": log, "settings.part": "known"}
+    words |= {"settings.max_steps": "4", "policy": "LearnedBelief", "iterations": "1"}
+    given = [word for name in words for word in (f"--data.init_args.{name}", words[name])]
+    train(Stage("policy", recipe, out, [*given, "--trainer.max_epochs", "1"]))
+    policy = Policy.load(out)
+    torch.testing.assert_close(policy.weights, learned.weights)
+    assert policy.correction[-1].weight.abs().max() > 0
 
 
 @pytest.mark.parametrize("after", ["answers", "likes", "nothing"])
