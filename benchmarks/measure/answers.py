@@ -8,15 +8,19 @@ differ in who may be learned from.
 import json
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import torch
+from lightrec_rewards.limits import EqualExposure
 from lightrec_worlds.answered import AnsweredWorld
 from lightrec_worlds.answers import Answers
 from lightrec_worlds.beliefs import BeliefPolicy
 from lightrec_worlds.loadings import Loadings
 from lightrec_worlds.world_data import text_vectors
+from tensordict import TensorDictBase
 from torch import Tensor
+from torch.nn.functional import pad
 
 from benchmarks.measure import Cell
 from lightrec.encoders.text import TextEncoder
@@ -25,6 +29,7 @@ from lightrec.intervals import mean_interval
 from lightrec.keys import Key
 from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
+from lightrec.rewards.base import RewardContext
 from lightrec.simulators.rollout import play
 from lightrec.simulators.world import Scored
 from lightrec.stages import recipes
@@ -35,6 +40,8 @@ LEARNED = 0.8
 FACTORS = (2, 8, 32)
 NOISE = {False: (1.0, 3.0), True: (1.0, 10.0, 30.0)}
 """Factors on it, where it is the same for all items and where not."""
+RATE = 0.01
+"""Of prices, a step."""
 LEARNERS, DISCOUNTS = ("ppo", "slate-sarsa"), (1.0, 0.0)
 CONTENDERS: dict[str, dict[str, Any]] = {
     "fixed list": {"after": "nothing"},
@@ -156,6 +163,61 @@ def words(cell: Cell) -> dict[str, Any]:
     return found
 
 
+def limited(cell: Cell) -> dict[str, Any]:
+    """Show every provider's items nearly as often as they are liked, at rising prices.
+
+    The prices are those of lightrec's limit on exposure, and move in sessions with a fifth of the
+    people who may be learned from; then they stay, and are added to what is expected of items.
+    """
+    table = Answers.read(cell["log"], cell["items"])
+    known, model = table.part("known", cell["share"], cell.seed), cell["model"]
+    loadings = Loadings.of(known.values, model["size"], model["even"]).cautious(model["caution"])
+    trial, judged = World(cell, known, LEARNED), World(cell, table, cell["share"])
+    belief = BeliefPolicy(judged.world.num_items, model["size"]).believing(loadings)
+    likes = (known.values > 0).sum(0).double().numpy()
+    held = SimpleNamespace(popularity=lambda: likes)
+    context = RewardContext(items=table.catalog.rows, store=held)  # type: ignore[arg-type]
+    found: dict[str, Any] = {}
+    played: dict[float, Tensor] = {}
+    for tolerance in (1.0, *cell["tolerances"]):
+        limit = Priced(belief, EqualExposure(cell["provider"], "events", tolerance), context)
+        for _ in range(cell["rounds"]):
+            play(Scored(limit.scores), trial.world, trial.users, cell.seed, record=limit.move)
+        played[tolerance] = judged.earned(Scored(limit.scores), limit.note)
+        found[f"{tolerance:g}/misplaced"] = limit.misplaced()
+        found[f"{tolerance:g}/return"] = float(played[tolerance].mean())
+        found[f"{tolerance:g}/part"] = float(played[tolerance].mean() / played[1.0].mean())
+        gap = mean_interval(played[tolerance] - played[1.0])
+        found |= keys_of(f"{tolerance:g}-minus-none", gap)
+    return found
+
+
+class Priced:
+    """A belief with the prices of a limit on exposure added to what it expects of items."""
+
+    def __init__(self, belief: BeliefPolicy, limit: EqualExposure, context: RewardContext) -> None:
+        self.belief, self.limit = belief, limit
+        self.due = EqualExposure(limit.provider, limit.worth, 0.0).made(context)
+        self.noted: list[Tensor] = []
+        limit.bind(context)
+
+    def scores(self, state: TensorDictBase) -> Tensor:
+        """What is expected of each item, and the price of its provider."""
+        return self.belief.logits(state) + pad(self.limit.price, (0, 1))[self.limit.owners]
+
+    def move(self, state: TensorDictBase, *_: Tensor) -> None:
+        """Let prices move by a step of sessions."""
+        self.limit.move(self.limit(state), RATE, 1.0)
+
+    def note(self, state: TensorDictBase, *_: Tensor) -> None:
+        """Note what a step of sessions showed."""
+        self.noted.append(self.limit(state).mean(0))
+
+    def misplaced(self) -> float:
+        """The share of what was shown that is another provider's due."""
+        return float((torch.stack(self.noted).mean(0) - self.due).abs().sum() / 2)
+
+
 class World:
     """A world in which each new person of a table plays once."""
 
@@ -166,10 +228,10 @@ class World:
         how = {"size": 1, **cell["world"], **model, "share": share, "split": cell.seed}
         self.world, self.seed = AnsweredWorld(len(self.users), log=table, **how), cell.seed
 
-    def earned(self, policy: Any) -> Tensor:
+    def earned(self, policy: Any, record: Any = None) -> Tensor:
         """Each person's sum of answers, (P,)."""
         torch.manual_seed(self.seed)
-        return play(policy, self.world, self.users, self.seed)[0].reward[0]
+        return play(policy, self.world, self.users, self.seed, record=record)[0].reward[0]
 
 
 def told(model: Loadings, values: Tensor) -> Tensor:
