@@ -13,7 +13,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from lightrec_ope.estimators import DM, DR, IPS, SNDR, SNIPS, BanditLog, Estimator, expected_rewards
+from lightrec_health.readers import OralyticsReader
+from lightrec_ope.estimators import (
+    DM,
+    DR,
+    IPS,
+    SNDR,
+    SNIPS,
+    BanditLog,
+    Estimator,
+    Verdict,
+    expected_rewards,
+)
 from lightrec_ope.estimators.estimate import around
 from lightrec_ope.estimators.models import fit_linear
 from torch import Tensor
@@ -160,6 +171,44 @@ def hillstrom(cell: Cell) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, log in logs.items():
         found |= resampled(log, {name: SNIPS()}, 20_000, cell.seed)
+    return found
+
+
+def oralytics(cell: Cell) -> dict[str, float]:
+    """Judge policies of prompts by a learner's own decisions, of nine people.
+
+    The learned policy sends a prompt where ridge regressions on all others' decisions expect more
+    of it; no person's own decisions are learned from to decide for that person.
+    """
+    path = Path(cell["data"]) / "oralytics-pilot" / "decisions.csv"
+    log = OralyticsReader().read_log(path).events
+    states = pl.read_csv(path).select(pl.selectors.starts_with("state_")).to_torch().double()
+    action = (log["item"] == "prompt").to_torch().long()
+    reward, propensity = log["value"].to_torch(), log["propensity"].to_torch()
+    users = log["user"].cast(pl.Categorical).to_physical().to_torch().long()
+    behavior = torch.stack([1 - propensity, propensity], 1)
+    behavior = torch.where(action[:, None] == 1, behavior, behavior.flip(1))
+    better = torch.zeros(len(log), dtype=torch.bool)
+    for user in users.unique():
+        inputs, goal = states[users != user], reward[users != user]
+        prompted = action[users != user].unsqueeze(1)
+        both = torch.cat([inputs, inputs * prompted], 1)
+        penalty = torch.eye(both.shape[1]).double()
+        slopes = torch.linalg.solve(both.T @ both + penalty, both.T @ goal)
+        better[users == user] = states[users == user] @ slopes[inputs.shape[1] :] > 0
+    never = torch.tensor([1.0, 0.0]).double().expand(len(log), 2)
+    laws = {"never": never, "always": never.flip(1), "the learner's own": behavior}
+    laws["learned"] = torch.where(better[:, None], never.flip(1), never)
+    found, parts = {"learned/prompts": float(better.double().mean())}, {}
+    for name, law in laws.items():
+        given = BanditLog(action, reward, law, propensity, behavior=behavior, users=users)
+        for kind, judge in {"SNIPS": SNIPS(), "DR": DR()}.items():
+            made = judge(expected_rewards(given, states, seed=cell.seed))
+            parts[name, kind] = made.parts
+            found |= keys_of(f"{name}/{kind}", (made.value, made.low, made.high))
+            found[f"{name}/{kind}/weak"] = made.verdict is Verdict.WEAK
+            gap = around(made.parts - parts["never", kind], users)
+            found |= keys_of(f"{name}-minus-never/{kind}", gap)
     return found
 
 

@@ -122,3 +122,27 @@ def _ratings(path: Path) -> list[Path]:
     """A folder's files of ratings, or the path itself where it is one; else nothing."""
     parts = [path / name for name in PARTS] if path.is_dir() else [path] * (path.name in PARTS)
     return parts if all(part.is_file() for part in parts) else []
+
+
+class OralyticsReader(PublishedReader):
+    """The decisions of a learner that sends people prompts to brush their teeth, twice a day.
+
+    Of a pilot study of Oralytics (Trella et al. 2024). An event is a decision: its item is
+    ``prompt`` or ``none``, its value is the number of seconds of good brushing after it, and its
+    propensity the probability with which the learner decided so.
+    """
+
+    name = "oralytics"
+    known_by = frozenset({"user_id", "user_decision_t", "action", "prob", "quality"})
+
+    def events(self, file: Path) -> InteractionLog:
+        """Read the decisions."""
+        names = {Column.USER: "user_id", Column.ITEM: "action", Column.VALUE: "quality"}
+        names |= {Column.TIME: "decision_time", Column.PROPENSITY: "prob"}
+        rows, sent = self.log(file, names).events, pl.col(Column.ITEM) == "1"
+        chance = pl.col(Column.PROPENSITY)  # of a prompt, whatever was decided
+        decided = rows.with_columns(
+            pl.when(sent).then(pl.lit("prompt")).otherwise(pl.lit("none")).alias(Column.ITEM),
+            pl.when(sent).then(chance).otherwise(1 - chance).alias(Column.PROPENSITY),
+        )
+        return InteractionLog(decided, place=Place(file, form="text parted by commas"))

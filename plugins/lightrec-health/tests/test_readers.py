@@ -1,7 +1,7 @@
 """Recipes with health scores: by hand, broken, and the real files."""
 
 import pytest
-from lightrec_health.readers import FoodReader
+from lightrec_health.readers import FoodReader, OralyticsReader
 from lightrec_testing import ReaderChecks, check_all
 
 from lightrec.errors import DataError
@@ -68,3 +68,14 @@ def test_the_real_files(lightrec_data):
     assert sum("unknown" in each for each in held) < 140
     assert sum(not {"milk", "unknown"} & {*each} for each in held) > 40
     assert sum("nuts" not in each and "unknown" not in each for each in held) > 120
+
+
+def test_decisions_have_the_probability_of_what_was_decided(tmp_path):
+    path = tmp_path / "decisions.csv"
+    path.write_text(
+        "user_id,user_decision_t,decision_time,action,prob,quality\n"
+        "u1,0,2023-03-10 07:30:00,1,0.4,95\nu1,1,2023-03-10 17:00:00,0,0.3,0\n"
+    )
+    check_all(ReaderChecks(OralyticsReader, path))
+    rows = OralyticsReader().read(path).log.events.select("item", "value", "propensity").rows()
+    assert rows == [("prompt", 95, 0.4), ("none", 0, 0.7)]

@@ -227,6 +227,14 @@ def test_estimates_of_trajectories_close_in_on_the_truth():
     assert all(large < small / 3 for small, large in errors.values())
 
 
+@pytest.mark.parametrize(("people", "verdict"), [(19, "weak"), (20, "usable")])
+def test_what_rests_on_few_users_is_weak(people, verdict):
+    log = replace(drawn(4_000, 0)[0], users=torch.arange(4_000) % people)
+    estimate = ope.SNIPS()(log)
+    assert estimate.verdict == verdict
+    assert (estimate.reasons == ()) == (verdict == "usable")
+
+
 @pytest.mark.parametrize("fit", ["values", "rewards"])
 def test_no_model_judges_a_user_of_whom_it_has_learned(fit):
     """Each user has two rows; what a user's rewards were changes nothing of what is expected."""

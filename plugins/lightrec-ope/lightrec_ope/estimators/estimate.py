@@ -25,7 +25,10 @@ FEW: Final = 20
 SOME: Final = 100
 """with fewer than this it is weak,"""
 RARE: Final = 30
-"""and so it is with fewer effective rounds that have a reward."""
+"""and so it is with fewer effective rounds that have a reward,"""
+FEW_USERS: Final = 20
+"""or with fewer users, whose intervals hold the truth too seldom (Cameron, Gelbach and Miller 2008,
+"Bootstrap-based improvements for inference with clustered errors", where few are 5 to 30)."""
 HEAVY: Final = 0.7
 """A Pareto tail whose k is above has means that converge too slowly (Vehtari et al. 2024)."""
 FAR: Final = 4.0
@@ -195,6 +198,8 @@ class Estimator(ABC, Generic[L]):
             why = f"the log never shows {parts.uncovered:.0%} of what the target does"
             faults.append((Verdict.UNUSABLE, why))
         faults += diagnosis.faults() if diagnosis is not None else []
+        if log.users is not None and (count := len(log.users.unique())) < FEW_USERS:
+            faults.append((Verdict.WEAK, f"all rests on {count} users"))
         ranks = [*Verdict]
         verdict = max((fault for fault, _ in faults), key=ranks.index, default=Verdict.USABLE)
         reasons = tuple(why for _, why in faults)
