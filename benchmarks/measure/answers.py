@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from lightrec_rewards.limits import EqualExposure
-from lightrec_worlds.answered import AnsweredWorld
+from lightrec_worlds.answered import ANSWERS, AnsweredWorld
 from lightrec_worlds.answers import Answers
 from lightrec_worlds.beliefs import BeliefPolicy
 from lightrec_worlds.loadings import Loadings
@@ -49,6 +49,13 @@ CONTENDERS: dict[str, dict[str, Any]] = {
     "thompson": {"explore": "thompson"},
     "upper": {"explore": "upper"},
     "answers": {},
+}
+
+EXPLORING: dict[str, dict[str, Any]] = {
+    "fixed list": {"after": "nothing"},
+    "greedy": {},
+    "thompson": {"explore": "thompson"},
+    "upper": {"explore": "upper", "bonus": 0.5},
 }
 
 
@@ -216,6 +223,46 @@ class Priced:
     def misplaced(self) -> float:
         """The share of what was shown that is another provider's due."""
         return float((torch.stack(self.noted).mean(0) - self.due).abs().sum() / 2)
+
+
+def days(cell: Cell) -> dict[str, Any]:
+    """Play with other people every day; each night what they were asked joins what is known.
+
+    On the first day little is known, and whoever explores might learn what is good for later ones.
+    """
+    table = Answers.read(cell["log"])
+    order = torch.randperm(len(table.people), generator=torch.Generator().manual_seed(cell.seed))
+    begun, rest = order[: cell["known"]], order[cell["known"] :]
+    size, count = cell["model"]["size"], table.values.shape[1] - 1
+    found: dict[str, Any] = {}
+    earned: dict[str, Tensor] = {}
+    for name, how in {**EXPLORING, "everything": {}}.items():
+        known, daily = table.values[begun], []
+        for people in rest.chunk(cell["days"]):
+            part = replace(table, values=table.values[people], people=people.tolist())
+            asked = {"log": part, "part": "all", "size": 1, "split": cell.seed, **cell["world"]}
+            world, users = AnsweredWorld(len(people), **asked), torch.arange(len(people))
+            policy = BeliefPolicy(count, size, **how).believing(Loadings.of(known, size))
+            last: list[TensorDictBase] = []
+            torch.manual_seed(cell.seed)
+            sessions, _ = play(
+                policy,
+                world,
+                users,
+                cell.seed,
+                record=lambda *step, last=last: last.append(step[1]),
+            )
+            seen, said = last[-1][Key.SEEN], last[-1][ANSWERS]
+            new = torch.full_like(part.values, torch.nan).scatter(1, seen, said)
+            new[:, 0] = torch.nan
+            known = torch.cat([known, part.values if name == "everything" else new])
+            daily.append(sessions.reward[0])
+        earned[name] = torch.cat(daily)
+        found |= {f"{name}/day-{day}": float(each.mean()) for day, each in enumerate(daily, 1)}
+    for name, each in earned.items():
+        found[f"{name}/return"] = float(each.mean())
+        found |= keys_of(f"{name}-minus-greedy", mean_interval(each - earned["greedy"]))
+    return found
 
 
 class World:
