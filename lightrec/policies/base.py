@@ -16,7 +16,6 @@ from lightrec.nn.session import State
 from lightrec.nn.slate_law import ItemSlates, SlateLaw, may_be_shown
 from lightrec.ranking.ranker import Ranker
 from lightrec.ranking.scorers import Details
-from lightrec.settings import make_of
 from lightrec.users.user_model import UserModel
 
 SILENT = 1e-6
@@ -71,6 +70,8 @@ class Policy(Part, ABC):
     @classmethod
     def from_world(cls, world: Any, **settings: Any) -> Self:
         """Make the policy for a world, a simulator without a run; see :meth:`from_run`."""
+        from lightrec.settings import make_of  # jsonargparse, which answers need not import
+
         return make_of(cls, settings, num_items=world.num_items)
 
     @abstractmethod

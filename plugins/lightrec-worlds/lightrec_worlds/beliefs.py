@@ -20,7 +20,8 @@ class BeliefPolicy(TwoTowerPolicy):
     """Shows what a person is believed to like best, after what they answered in the session.
 
     The belief is that of a factor model, see :class:`~lightrec_worlds.loadings.Loadings`: normal,
-    with mean and variance in closed form. An item's score is its expected answer.
+    with mean and variance in closed form. An item's score is its expected answer. Where a state has
+    no answers, nothing is known of the person.
 
     :param num_items: number of items N.
     :param factors: their number D; made for a world, the policy has as many as the world.
@@ -77,7 +78,11 @@ class BeliefPolicy(TwoTowerPolicy):
 
     def belief(self, state: State) -> tuple[Tensor, Tensor]:
         """Mean (B, D) and variance (B, D, D) of a person's factors."""
-        seen, answers = state[Key.SEEN], state[ANSWERS]
+        if (answers := state.get(ANSWERS, None)) is None:
+            seen = state[Key.HISTORY][:, :0]
+            answers = seen.float()
+        else:
+            seen = state[Key.SEEN]
         there = {"answers": seen > 0, "likes": answers > 0, "nothing": seen < 0}[self.after]
         weights = self.weights[seen] * there.unsqueeze(2)
         sharp = weights / self.noise[seen].unsqueeze(2)
