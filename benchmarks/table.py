@@ -166,8 +166,10 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def main(name: str, *metrics: str) -> None:
-    """Print the results of a benchmark, a metric a column, means over seeds."""
-    rows = store.tidy(name).with_columns(pl.col("cell").str.replace(r"/?seed-\d+", ""))
+    """Print the results of a benchmark or of ``all``, a metric a column, means over seeds."""
+    names = sorted(each.stem for each in store.RESULTS.glob("*.json")) if name == "all" else [name]
+    rows = pl.concat(map(store.tidy, names))
+    rows = rows.with_columns(pl.col("cell").str.replace(r"/?seed-\d+", ""))
     kept = rows.filter(pl.col("metric").is_in(metrics)) if metrics else rows
     index = ["benchmark", "cell"]
     pivot = kept.pivot("metric", index=index, values="value", aggregate_function="mean")
