@@ -39,7 +39,7 @@ from lightrec.stages.train import train
 LEARNED = 0.8
 FACTORS = (2, 8, 32)
 NOISE = {False: (1.0, 3.0), True: (1.0, 10.0, 30.0)}
-"""Factors on it, where it is the same for all items and where not."""
+"""Factors on it, by whether it is the same for all items."""
 RATE = 0.01
 """Of prices, a step."""
 LEARNERS, DISCOUNTS = ("ppo", "slate-sarsa"), (1.0, 0.0)

@@ -136,10 +136,14 @@ class OralyticsReader(PublishedReader):
     known_by = frozenset({"user_id", "user_decision_t", "action", "prob", "quality"})
 
     def events(self, file: Path) -> InteractionLog:
-        """Read the decisions."""
+        """Read the decisions; an action is 1 or 0."""
         names = {Column.USER: "user_id", Column.ITEM: "action", Column.VALUE: "quality"}
         names |= {Column.TIME: "decision_time", Column.PROPENSITY: "prob"}
         rows, sent = self.log(file, names).events, pl.col(Column.ITEM) == "1"
+        if odd := {*rows[Column.ITEM]} - {"0", "1"}:
+            found = repr(min(odd, key=str))
+            said = f"Column 'action' holds {found}; write 1 for a prompt and 0 for none."
+            raise DataError(said, file)
         chance = pl.col(Column.PROPENSITY)  # of a prompt, whatever was decided
         decided = rows.with_columns(
             pl.when(sent).then(pl.lit("prompt")).otherwise(pl.lit("none")).alias(Column.ITEM),

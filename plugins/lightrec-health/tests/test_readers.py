@@ -79,3 +79,6 @@ def test_decisions_have_the_probability_of_what_was_decided(tmp_path):
     check_all(ReaderChecks(OralyticsReader, path))
     rows = OralyticsReader().read(path).log.events.select("item", "value", "propensity").rows()
     assert rows == [("prompt", 95, 0.4), ("none", 0, 0.7)]
+    path.write_text(path.read_text().replace(",1,0.4", ",yes,0.4"))
+    with pytest.raises(DataError, match="Column 'action' holds 'yes'; write 1 for a prompt"):
+        OralyticsReader().read(path)

@@ -116,6 +116,8 @@ class BeliefPolicy(TwoTowerPolicy):
 class LearnedBelief(BeliefPolicy, LearnedPolicy):
     """A belief that a network corrects, which learners train: it begins as greedy by the belief.
 
+    :param num_items: number of items N.
+    :param factors: as of :class:`BeliefPolicy`.
     :param temperature: what expected answers are divided by before they are logits.
     :param hidden: widths of the network's hidden layers.
     :param horizon: steps after which the step counts as 1.
@@ -136,7 +138,7 @@ class LearnedBelief(BeliefPolicy, LearnedPolicy):
         self.correction = network_from_zero([self.feature_size, *hidden, factors + 1])
 
     def session_features(self, state: State) -> Tensor:
-        """Mean and variances of the taste, time, and the share of what was liked."""
+        """The taste's mean and variances, time, and the share of likes, ``(B, 2D + 2)``."""
         taste, variance = self.belief(state)
         spread = variance.diagonal(dim1=-2, dim2=-1)
         return with_progress(torch.cat([taste, spread], -1), state, self.horizon)
