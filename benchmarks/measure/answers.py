@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from lightrec_rewards.limits import EqualExposure
 from lightrec_worlds.answered import ANSWERS, AnsweredWorld
-from lightrec_worlds.answers import Answers
+from lightrec_worlds.answers import Answers, Part
 from lightrec_worlds.beliefs import BeliefPolicy
 from lightrec_worlds.loadings import Loadings
 from lightrec_worlds.world_data import text_vectors
@@ -50,12 +50,12 @@ CONTENDERS: dict[str, dict[str, Any]] = {
     "upper": {"explore": "upper"},
     "answers": {},
 }
-
 EXPLORING: dict[str, dict[str, Any]] = {
     "fixed list": {"after": "nothing"},
     "greedy": {},
     "thompson": {"explore": "thompson"},
     "upper": {"explore": "upper", "bonus": 0.5},
+    "everything": {},
 }
 
 
@@ -236,27 +236,14 @@ def days(cell: Cell) -> dict[str, Any]:
     size, count = cell["model"]["size"], table.values.shape[1] - 1
     found: dict[str, Any] = {}
     earned: dict[str, Tensor] = {}
-    for name, how in {**EXPLORING, "everything": {}}.items():
+    for name, how in EXPLORING.items():
         known, daily = table.values[begun], []
         for people in rest.chunk(cell["days"]):
             part = replace(table, values=table.values[people], people=people.tolist())
-            asked = {"log": part, "part": "all", "size": 1, "split": cell.seed, **cell["world"]}
-            world, users = AnsweredWorld(len(people), **asked), torch.arange(len(people))
             policy = BeliefPolicy(count, size, **how).believing(Loadings.of(known, size))
-            last: list[TensorDictBase] = []
-            torch.manual_seed(cell.seed)
-            sessions, _ = play(
-                policy,
-                world,
-                users,
-                cell.seed,
-                record=lambda *step, last=last: last.append(step[1]),
-            )
-            seen, said = last[-1][Key.SEEN], last[-1][ANSWERS]
-            new = torch.full_like(part.values, torch.nan).scatter(1, seen, said)
-            new[:, 0] = torch.nan
+            each, new = World(cell, part, part="all").asked(policy)
             known = torch.cat([known, part.values if name == "everything" else new])
-            daily.append(sessions.reward[0])
+            daily.append(each)
         earned[name] = torch.cat(daily)
         found |= {f"{name}/day-{day}": float(each.mean()) for day, each in enumerate(daily, 1)}
     for name, each in earned.items():
@@ -266,19 +253,34 @@ def days(cell: Cell) -> dict[str, Any]:
 
 
 class World:
-    """A world in which each new person of a table plays once."""
+    """A world in which each person of a part of a table plays once."""
 
-    def __init__(self, cell: Cell, table: Answers, share: float, **model: Any) -> None:
-        people = table.part("new", share, cell.seed).people
-        self.users = torch.arange(len(people))
-        # Without a model, the factors that it shows are not read.
+    def __init__(
+        self, cell: Cell, table: Answers, share: float = 0.5, part: Part = "new", **model: Any
+    ) -> None:
+        self.users = torch.arange(len(table.part(part, share, cell.seed).people))
         how = {"size": 1, **cell["world"], **model, "share": share, "split": cell.seed}
-        self.world, self.seed = AnsweredWorld(len(self.users), log=table, **how), cell.seed
+        # Without a model, the factors that it shows are not read.
+        self.world = AnsweredWorld(len(self.users), log=table, part=part, **how)
+        self.seed = cell.seed
 
-    def earned(self, policy: Any, record: Any = None) -> Tensor:
+    def earned(self, policy: Any, record: Any = None, **how: Any) -> Tensor:
         """Each person's sum of answers, (P,)."""
         torch.manual_seed(self.seed)
-        return play(policy, self.world, self.users, self.seed, record=record)[0].reward[0]
+        return play(policy, self.world, self.users, self.seed, record=record, **how)[0].reward[0]
+
+    def asked(self, policy: Any, log: Any = None) -> tuple[Tensor, Tensor]:
+        """The same, and what they said where they were asked, (P, N + 1).
+
+        :param log: records slates, which are then drawn.
+        """
+        steps: list[Any] = []
+        earned = self.earned(policy, lambda *step: steps.append(step), deterministic=log is None)
+        for step in steps if log else ():
+            log(*step)
+        seen, said = (steps[-1][1][name] for name in (Key.SEEN, ANSWERS))
+        answers = torch.full_like(self.world.table.values, torch.nan).scatter(1, seen, said)
+        return earned, answers.index_fill(1, torch.tensor([0]), torch.nan)
 
 
 def told(model: Loadings, values: Tensor) -> Tensor:
