@@ -133,7 +133,7 @@ def updates(cells: Cells) -> Derived:
 
 
 def recsim(cells: Cells) -> Derived:
-    """Ratios of speed, and relative differences of laws, from RecSim and dynamic programming."""
+    """Ratios of speed, and relative differences of laws, from RecSim."""
 
     def both(place: str) -> Iterator[Mapping[str, float]]:
         for who in ("lightrec", "recsim"):
@@ -155,10 +155,6 @@ def recsim(cells: Cells) -> Derived:
             for name in ("choc", "kale", "random")
         ]
         found["satisfaction/off_recsim"] = max(map(abs, off))
-    if own:
-        means = [key.removesuffix("/expected") for key in own if key.endswith("/expected")]
-        off = [own[f"{key}/expected"] / own[f"{key}/twin"] - 1 for key in means]
-        found["satisfaction/off_twin"] = max(map(abs, off))
     return {"ratios": found}
 
 

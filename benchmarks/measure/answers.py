@@ -241,7 +241,7 @@ def days(cell: Cell) -> dict[str, Any]:
         for people in rest.chunk(cell["days"]):
             part = replace(table, values=table.values[people], people=people.tolist())
             policy = BeliefPolicy(count, size, **how).believing(Loadings.of(known, size))
-            each, new = World(cell, part, part="all").asked(policy)
+            each, new, _ = World(cell, part, part="all").asked(policy)
             known = torch.cat([known, part.values if name == "everything" else new])
             daily.append(each)
         earned[name] = torch.cat(daily)
@@ -269,8 +269,8 @@ class World:
         torch.manual_seed(self.seed)
         return play(policy, self.world, self.users, self.seed, record=record, **how)[0].reward[0]
 
-    def asked(self, policy: Any, log: Any = None) -> tuple[Tensor, Tensor]:
-        """The same, and what they said where they were asked, (P, N + 1).
+    def asked(self, policy: Any, log: Any = None) -> tuple[Tensor, Tensor, list[Any]]:
+        """The same, what they said where they were asked, (P, N + 1), and what recorders see.
 
         :param log: records slates, which are then drawn.
         """
@@ -280,7 +280,7 @@ class World:
             log(*step)
         seen, said = (steps[-1][1][name] for name in (Key.SEEN, ANSWERS))
         answers = torch.full_like(self.world.table.values, torch.nan).scatter(1, seen, said)
-        return earned, answers.index_fill(1, torch.tensor([0]), torch.nan)
+        return earned, answers.index_fill(1, torch.tensor([0]), torch.nan), steps
 
 
 def told(model: Loadings, values: Tensor) -> Tensor:

@@ -1,27 +1,18 @@
-"""Top-10 slates of a two-tower policy: speed, law and memory.
+"""Top-10 slates of a two-tower policy: speed and memory. Tests compare their law with fractions.
 
 Width 64, and scores that are normal among the items of a user.
 """
 
-import math
 import statistics
 import time
 from collections.abc import Callable
-from itertools import permutations
 
 import torch
 from torch import Tensor
 
 from benchmarks.measure import Cell, resident
 from lightrec.nn.plackett_luce import PlackettLuce
-from lightrec.nn.slates import (
-    Slates,
-    SlateSampler,
-    chunks,
-    draw_slates,
-    joined,
-    ordered_steps,
-)
+from lightrec.nn.slates import Slates, SlateSampler, chunks, joined, ordered_steps
 
 ITEMS, WIDTH, PLACES = 10_000, 64, 10
 SPREADS = (1.0, 1.5, 2.0, 5.0)
@@ -29,11 +20,6 @@ SPREADS = (1.0, 1.5, 2.0, 5.0)
 TIMED = 2048
 """Users, or the same ones several times, that are timed together."""
 REPETITIONS = 15
-LAWS = {
-    "gentle": (0.3, -1.2, 2.0, 0.0, 0.7, -0.4),
-    "peaked": (9.0, 0.0, 8.0, 1.0, -1.0, 0.5),
-    "masked": (0.3, -math.inf, 2.0, 0.0, -math.inf, -0.4),
-}
 
 Metrics = dict[str, float]
 
@@ -109,48 +95,6 @@ def speed(users: int, items: int = ITEMS) -> Metrics:
     return metrics
 
 
-def law(draws: int) -> Metrics:
-    """χ² over all ordered slates of 3 of 6 items, and errors of log-probabilities."""
-    metrics: Metrics = {}
-    for name, logits in LAWS.items():
-        columns = draw_slates(torch.tensor(logits).expand(draws, 6), 3).columns
-        counts = torch.bincount((columns * 6 ** torch.arange(3)).sum(1), minlength=6**3)
-        pairs, rare = [], [0.0, 0.0]
-        for slate in permutations(range(6), 3):
-            wanted = draws * math.exp(ordered(torch.tensor(logits, dtype=torch.float64), slate))
-            found = float(counts[sum(c * 6**p for p, c in enumerate(slate))])
-            if wanted >= 5:
-                pairs.append((found, wanted))
-            else:
-                rare = [rare[0] + found, rare[1] + wanted]
-        pairs += [(rare[0], rare[1])] if rare[1] else []
-        metrics[f"{name}/chi_squared"] = sum((f - w) ** 2 / w for f, w in pairs)
-        metrics[f"{name}/degrees_of_freedom"] = len(pairs) - 1
-    for spread in SPREADS:
-        users, items = (x.double() for x in towers(16, ITEMS, spread))
-        for kind in (torch.float64, torch.float32):
-            u, i = users.to(kind), items.to(kind)
-            drawn = two_tower_slates(u, i)
-            scores = u.double() @ i.double().T
-            right = [ordered(*row) for row in zip(scores, drawn.columns.tolist(), strict=True)]
-            off = drawn.log_probabilities.double() / torch.tensor(right, dtype=torch.float64) - 1
-            name = str(kind).removeprefix("torch.")
-            metrics[f"spread-{spread:g}/{name}/relative_error"] = float(off.abs().max())
-    return metrics
-
-
-def ordered(logits: Tensor, slate: tuple[int, ...]) -> float:
-    """Log-probability of an ordered slate by the definition, with sums that lose nothing."""
-    weights = (logits - logits.max()).exp().tolist()
-    total = 0.0
-    for column in slate:
-        if weights[column] == 0:
-            return -math.inf
-        total += math.log(weights[column] / math.fsum(weights))
-        weights[column] = 0.0
-    return total
-
-
 def memory(items: int) -> Metrics:
     """Peak resident memory in GiB: of the libraries, of 256 users' slates, of the distribution."""
     metrics = {"libraries_gib": resident()}
@@ -164,7 +108,7 @@ def memory(items: int) -> Metrics:
 
 
 def measure(cell: Cell) -> dict[str, float]:
-    """Measure one of the three."""
+    """Measure one of the two."""
     torch.manual_seed(cell.seed)
     sizes = {"items": cell["items"]} if "items" in cell.settings else {}
-    return {"speed": speed, "law": law, "memory": memory}[cell["what"]](cell["number"], **sizes)
+    return {"speed": speed, "memory": memory}[cell["what"]](cell["number"], **sizes)
