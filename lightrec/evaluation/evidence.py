@@ -58,6 +58,17 @@ def favoured(metrics: Mapping[str, float], has_policy: bool = True) -> Favoured:
         return Favoured("blend", "The run has no trained policy.")
     if not (ahead := _ahead(metrics, "policy-minus-{}", RIVALS)):
         return Favoured("blend", "No sessions were played with users who are new to user model A.")
+    # The law that plays is that of all members, if there are several.
+    judge, popular = (
+        metrics.get(f"choice/b/ensemble/{name}", metrics.get(f"choice/b/{name}", 0.0))
+        for name in ("log_likelihood", "popularity")
+    )
+    if judge < popular:
+        return Favoured(
+            "blend",
+            "User model B, which judges, foretells held-out choices less well than popularity does "
+            f"({judge:.3f} and {popular:.3f} nats), so that its sessions decide nothing.",
+        )
     where = "in sessions of new users in user model B"
     closest = min(ahead, key=lambda name: ahead[name][0])
     low, ends = ahead[closest]

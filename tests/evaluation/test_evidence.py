@@ -28,6 +28,18 @@ def test_a_policy_ahead_of_everybody_is_taken():
     )
 
 
+@pytest.mark.parametrize("part", ["", "ensemble/"])
+def test_a_judge_that_knows_less_than_popularity_decides_nothing(part):
+    def judged(likelihood):
+        known = {"log_likelihood": likelihood, "popularity": -1.3}
+        return measured() | {f"choice/b/{part}{name}": value for name, value in known.items()}
+
+    assert favoured(judged(-1.2)).by == "policy"
+    found = favoured(judged(-1.35))
+    assert found.by == "blend"
+    assert "less well than popularity does (-1.350 and -1.300 nats)" in found.reason
+
+
 @pytest.mark.parametrize(("random", "popularity", "best"), [(2.0, 0.5, "random"), (0, 1.5, "pop")])
 def test_a_policy_of_an_unfit_reward_is_not_used(random, popularity, best):
     """Whatever its sessions: by the reward, taking no notice of people pays."""
