@@ -58,7 +58,6 @@ def favoured(metrics: Mapping[str, float], has_policy: bool = True) -> Favoured:
         return Favoured("blend", "The run has no trained policy.")
     if not (ahead := _ahead(metrics, "policy-minus-{}", RIVALS)):
         return Favoured("blend", "No sessions were played with users who are new to user model A.")
-    # The law that plays is that of all members, if there are several.
     judge, popular = (
         metrics.get(f"choice/b/ensemble/{name}", metrics.get(f"choice/b/{name}", 0.0))
         for name in ("log_likelihood", "popularity")

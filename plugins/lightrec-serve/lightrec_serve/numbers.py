@@ -206,8 +206,7 @@ def numbers(store: Store, since: int = 0, trial: bool = False) -> list[ArmNumber
 
 def of_trials(table: sa.Table, trial: bool) -> sa.ColumnElement[bool]:
     """What is of trials, or of none."""
-    session = table.c.session
-    return session.in_(TRIALS) if trial else session.not_in(TRIALS)
+    return (table.c.session.in_ if trial else table.c.session.not_in)(TRIALS)
 
 
 def _trends(
@@ -215,9 +214,8 @@ def _trends(
 ) -> dict[str, tuple[tuple[int, int, int], ...]]:
     """Count of each arm what was shown and accepted, piece by piece of the time."""
     time, arm = ANSWERS.c.time, ANSWERS.c.arm
-    first, last = connection.execute(
-        sa.select(sa.func.min(time), sa.func.max(time)).where(late)
-    ).one()
+    ends = sa.select(sa.func.min(time), sa.func.max(time)).where(late)
+    first, last = connection.execute(ends).one()
     width = 0 if first is None else (last - first) // PIECES + 1
     piece = (time - first) // width if width else sa.literal(0)
     counts = sa.func.count(SHOWN.c.item), sa.func.sum(sa.case((taken, 1), else_=0))

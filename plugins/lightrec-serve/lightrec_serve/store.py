@@ -26,6 +26,7 @@ from lightrec_serve.tables import (
     LEFT,
     LONGEST,
     PATIENCE,
+    READING,
     SESSIONS,
     SHOWN,
     USERS,
@@ -295,8 +296,9 @@ class Store(AbstractContextManager["Store"]):
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A connection to read by."""
+        """A connection to read by, all of it at one moment."""
         with failing(self.engine, "read"), self.engine.connect() as connection:
+            connection.exec_driver_sql(READING[self.engine.dialect.name])
             yield connection
 
     def _wait_for(self, rows: _Rows) -> list[bool]:

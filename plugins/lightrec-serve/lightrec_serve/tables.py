@@ -36,6 +36,11 @@ PATIENCE: Final = 30.0
 WRITING: Final = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7241)"}
 """Begin of each transaction that writes. One writes at a time, also of several processes:
 none waits for rows of another one that waits for its own, and numbers follow the commits."""
+READING: Final = {
+    "sqlite": "BEGIN",
+    "postgresql": "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+}
+"""Begin of each transaction that reads: all its queries see the same moment."""
 
 
 class StoreError(LightrecError):

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from lightrec_serve import personal
 from lightrec_serve import store as module
 from lightrec_serve.store import Session, Store, StoreError
-from lightrec_serve.tables import ANSWERS, SHOWN, WRITING
+from lightrec_serve.tables import ANSWERS, SESSIONS, SHOWN, WRITING
 
 from tests.asking import NOON, answer, event, kept
 
@@ -76,6 +76,17 @@ def test_a_session_begins_once(store):
     assert store.begin(first) == first
     assert store.begin(Session("s", "other", "policy", NOON + 1)) == first
     assert store.session("s") == first
+
+
+def test_a_reading_sees_one_moment(store):
+    """Else a service's numbers broke where an answer came between two of their queries."""
+    store.begin(Session("s", "u", "blend", NOON))
+    count = sa.select(sa.func.count()).select_from(SESSIONS)
+    with store.reading() as connection:
+        assert connection.scalar(count) == 1
+        store.begin(Session("t", "v", "blend", NOON))
+        assert connection.scalar(count) == 1
+    assert rows(store, SESSIONS) == 2
 
 
 def test_everything_survives_closing(url):
