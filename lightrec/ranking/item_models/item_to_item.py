@@ -75,13 +75,17 @@ class ItemToItem(ItemModel):
         for name, table in {"neighbours": neighbours.int(), "weights": weights.float()}.items():
             self.register_buffer(name, on_disk(functional.pad(table, (0, 0, 1, 0))))
 
+    def loudness(self, histories: Tensor) -> Tensor:
+        """``decay`` to the power of each event's age in the histories: (B, L) float32."""
+        decay = 1.0 if self.decay is None else self.decay
+        ages = torch.arange(histories.shape[1] - 1, -1, -1, device=histories.device)
+        return (decay**ages).expand(histories.shape).contiguous()
+
     def scores(
         self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
     ) -> Tensor:
         """Score all items: (B, N + 1)."""
-        decay = 1.0 if self.decay is None else self.decay
-        ages = torch.arange(histories.shape[1] - 1, -1, -1, device=histories.device)
-        loudness = (decay**ages).expand(histories.shape).contiguous()
+        loudness = self.loudness(histories)
         if self.matrix is not None:
             return functional.embedding_bag(
                 histories, self.matrix, per_sample_weights=loudness, mode="sum", padding_idx=0

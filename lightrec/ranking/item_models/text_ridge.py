@@ -7,12 +7,14 @@ import scipy
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
-from lightrec.encoders.base import unit_vectors
+from lightrec.encoders.base import on_disk, unit_vectors
 from lightrec.encoders.words import word_weights
 from lightrec.errors import NotApplicable
 from lightrec.ranking.item_models.base import Evidence
-from lightrec.ranking.item_models.item_to_item import BLOCK, DENSE, KEPT, ItemToItem, Values
+from lightrec.ranking.item_models.item_to_item import DENSE, ItemToItem, Values
+from lightrec.ranking.scorers import Details
 
 REACH: Final = 20
 """Items of a history that are looked back at in fitting."""
@@ -22,6 +24,8 @@ WORDS: Final = 5_000
 """Words at most, those of the most items: the cost is their cube."""
 PART: Final = 100_000
 """Events whose histories are in memory at once."""
+PARTS: Final = ("places", "offsets", "weights")
+"""What a sparse table is kept as."""
 
 
 class TextRidge(ItemToItem):
@@ -45,36 +49,54 @@ class TextRidge(ItemToItem):
     GRID: ClassVar = {"l2": (10.0, 30.0)}
     SCORING: ClassVar = frozenset[str]()
 
+    inner: Tensor
+    """(F, F) float32, in large catalogs, in place of the matrix: M."""
+    vectors: Tensor
+    """(N + 1, V) float32, in large catalogs, like the words, kept by items and by words."""
+
     def __init__(self, l2: float | None = None, decay: float = 0.8) -> None:
         super().__init__()
         self.l2, self.decay = l2, decay
 
     def fit(self, evidence: Evidence) -> Self:
-        """Solve for M, and keep the scores that each item of a history gives to all items."""
+        """Solve for M, and keep it: beside the features, or in all scores of a small catalog."""
         if not evidence.is_ordered:
             raise NotApplicable("The log has no order, so that there is no next item.")
         warm = evidence.counts().numpy() > 0
         features = _Features.of(evidence, warm)
         inner = self._solved(evidence, features, warm)
-        count, cold = evidence.num_items, torch.from_numpy(np.flatnonzero(~warm[1:]))
-
-        def scored(rows: slice) -> Tensor:
-            return torch.from_numpy(features.times(features.rows(rows) @ inner))
-
-        if count <= DENSE:
-            self.keep_matrix(scored(slice(0, count)))
-            return self
-        step, kept = max(1, BLOCK // count), []
-        for start in range(0, count, step):
-            scores = scored(slice(start, start + step))
-            # Items without events have places of their own: what has some scores higher.
-            parts = [scores.index_fill(1, cold, 0), scores[:, cold]]
-            heaviest = [part.topk(min(KEPT, part.shape[1]), dim=1) for part in parts]
-            places = torch.cat([heaviest[0].indices, cold[heaviest[1].indices]], 1)
-            kept.append((places.int() + 1, torch.cat([each.values for each in heaviest], 1)))
-        columns, weights = (torch.cat(parts) for parts in zip(*kept, strict=True))
-        self.keep_neighbours(columns, weights)
+        self.matrix = None  # that of another fit
+        kept = {"inner": torch.from_numpy(inner), **features.tables()}
+        for name, table in kept.items():
+            self.register_buffer(name, table)
+        if evidence.num_items <= DENSE:
+            self.keep_matrix(self.scores(torch.arange(1, evidence.num_items + 1)[:, None])[:, 1:])
+            for name in kept:
+                del self._buffers[name]
         return self
+
+    def scores(
+        self, histories: Tensor, users: Tensor | None = None, *, details: Details = None
+    ) -> Tensor:
+        """Score all items: (B, N + 1)."""
+        if self.matrix is not None:
+            return super().scores(histories)
+        loudness = self.loudness(histories)
+        heard = torch.zeros(len(histories), len(self.vectors), device=histories.device)
+        heard.scatter_add_(1, histories, loudness)
+        said = functional.embedding_bag(
+            histories, self.vectors, per_sample_weights=loudness, mode="sum"
+        )
+        sought = torch.cat([said, self._added("words", heard)], 1) @ self.inner
+        split = self.vectors.shape[1]
+        return sought[:, :split] @ self.vectors.T + self._added("items", sought[:, split:])
+
+    def _added(self, name: str, values: Tensor) -> Tensor:
+        """Products of rows with the weights of words: of items (B, N + 1) or of words (B, W)."""
+        places, offsets, weights = (getattr(self, f"{name}_{part}") for part in PARTS)
+        return functional.embedding_bag(
+            places, values.T.contiguous(), offsets, per_sample_weights=weights, mode="sum"
+        ).T
 
     def _solved(self, evidence: Evidence, features: "_Features", warm: NDArray[np.bool_]) -> Values:
         """The matrix M, (F, F)."""
@@ -129,15 +151,16 @@ class _Features:
         common = np.argsort(-np.diff(words.tocsc().indptr), kind="stable")[:WORDS]
         return cls(vectors, scipy.sparse.csr_array(words[:, np.sort(common)]))
 
-    def rows(self, rows: slice) -> Values:
-        """Features of some items, (n, V + W)."""
-        return np.hstack([self.vectors[rows], self.words[rows].toarray()])
-
-    def times(self, rows: Values) -> Values:
-        """Products of rows (n, V + W) with the features of all items: (n, N)."""
-        split = self.vectors.shape[1]
-        across = self.words @ np.ascontiguousarray(rows[:, split:].T)
-        return np.asarray(rows[:, :split] @ self.vectors.T + across.T)
+    def tables(self) -> dict[str, Tensor]:
+        """What scoring reads: vectors (N + 1, V), and the words of items and the items of words."""
+        tables = {"vectors": on_disk(functional.pad(torch.from_numpy(self.vectors), (0, 0, 1, 0)))}
+        empty = scipy.sparse.csr_array((1, self.words.shape[1]), dtype=np.float32)
+        words = scipy.sparse.vstack([empty, self.words])
+        for name, table in {"items": words.tocsr(), "words": words.tocsc()}.items():
+            parts = table.indices.astype(np.int64), table.indptr[:-1].astype(np.int64), table.data
+            for part, values in zip(PARTS, parts, strict=True):
+                tables[f"{name}_{part}"] = torch.from_numpy(values)
+        return tables
 
     def product(self, between: "scipy.sparse.sparray") -> Values:
         """``X' S X`` of a sparse S (N, N): (V + W, V + W)."""
