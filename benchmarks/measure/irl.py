@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightrec_audit.user_models import KnownTruth, spearman_within_sets
+from lightrec_audit.truth import KnownTruth, spearman_within_sets
 from safetensors.torch import save_file
 from torch import nn
 

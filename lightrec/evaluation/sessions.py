@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
+from lightrec.data.store import EventStore
 from lightrec.evaluation.base import Evaluator, Findings, keys_of
 from lightrec.evaluation.evidence import MIXTURES
 from lightrec.evaluation.named_policies import (
@@ -68,9 +70,10 @@ class SimulatedSessions(Evaluator):
         """The policies' results, and the policy's and the mixtures' paired advantages.
 
         :returns: metrics ``simulator/…`` in user model B, ``simulator_new/…`` there with new users,
-            ``simulator_a/…`` in A, and ``transfer_ratio/…`` where that in A is clearly above 0.
+            ``simulator_a/…`` in A, ``transfer_ratio/…`` where that in A is clearly above 0, and
+            ``sessions/…`` of all in the log.
         """
-        return findings(self.play(run, seed))
+        return findings(self.play(run, seed) | logged_figures(run.data.without_cold))
 
     def play(self, run: Run, seed: int, search: bool = True) -> dict[str, float]:
         """Write the sessions of all policies as flat keys; ``search`` for two of them, or not."""
@@ -191,6 +194,22 @@ class Returns:
             return None
         logs, beyond = (torch.cat(values) for values in zip(*self.ends, strict=True))
         return None if beyond.mean() > 0.5 else float(logs.mean().exp()) / (24 * 3600)
+
+
+def logged_figures(store: EventStore) -> dict[str, float]:
+    """Sum up a log's sessions as those that are played are; with a goal, also the conversion."""
+    items, count = np.asarray(store.items), len(store.session_offsets) - 1
+    chosen = np.flatnonzero(items <= store.num_items)
+    session = store.sessions_of(chosen)
+    pairs = session * (store.num_items + 1) + items[chosen]
+    sums = {
+        "length": len(store) / count,
+        "accepted": len(pairs) / count,
+        "accepting": len(np.unique(session)) / count,
+        "repeats": 1 - len(np.unique(pairs)) / max(len(pairs), 1),
+    }
+    sums |= {"conversion": store.conversion} if store.goal else {}
+    return {f"sessions/{name}": value for name, value in sums.items()}
 
 
 def compare(sessions: Mapping[str, Refits]) -> dict[str, float]:

@@ -101,7 +101,7 @@ def logged_sessions(
             for part in zip(who.split(some), ends.split(some), strict=True)
         ]
         parts = {
-            Key.USER: starts.rows[who],
+            Key.USER: who,
             Key.HISTORY: starts.history(who, ends, history_length),
             Key.STEP: step,
             Key.ACCEPTED_TOTAL: total,

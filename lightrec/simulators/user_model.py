@@ -29,7 +29,6 @@ class LogStarts:
     :param known: ``(E,)`` items that an event makes seen, 0 where none; None means its own.
     :param ends: ``(U,)`` int64: where each user's usable events end; None means at their last.
     :param users: ``(M,)`` int64 users to draw from; None means all.
-    :param rows: ``(U,)`` int64 rows of the log's user table; None means u itself.
     :param cut: whether a drawn session starts anywhere in its user's events, or at their end.
     :param allowed: gives what may be shown to users, by their rows; None where everything may be.
     :param by_history: whether it goes by what they did: then it is given their ends, too, and what
@@ -45,7 +44,6 @@ class LogStarts:
         known: Tensor | None = None,
         ends: Tensor | None = None,
         users: Tensor | None = None,
-        rows: Tensor | None = None,
         cut: bool = False,
         allowed: Showable | None = None,
         by_history: bool = False,
@@ -55,7 +53,6 @@ class LogStarts:
         self.items, self.known = items, items if known is None else known
         self.ends = self.offsets[1:] if ends is None else ends.long()
         self.users = torch.arange(len(self.ends)) if users is None else users.long()
-        self.rows = torch.arange(len(self.ends)) if rows is None else rows.long()
         self.num_users, self.cut = len(self.users), cut
         if not self.num_users:
             raise DataError("There is no user whose history a simulated session could start from.")
@@ -126,8 +123,7 @@ class LogStarts:
             mask[rows[in_catalog].to(device), items[in_catalog].to(device)] = False
         if self.allowed is None:
             return mask
-        whose = self.rows[users]
-        allowed = self.allowed(whose, ends, played) if self.by_history else self.allowed(whose)
+        allowed = self.allowed(users, ends, played) if self.by_history else self.allowed(users)
         return mask if allowed is None else mask & allowed.to(device)
 
 
@@ -215,7 +211,7 @@ class UserModelSimulator(Simulator):
             users = self.given[0][rows]
             ends = self.starts.ends[users]
         history = self.starts.history(users, ends, self.history_length)
-        state: dict[str, State] = {Key.USER: self.starts.rows[users], Key.HISTORY: history}
+        state: dict[str, State] = {Key.USER: users, Key.HISTORY: history}
         nothing = torch.zeros(count, self.max_steps * self.slate_size, dtype=torch.int64)
         past = {Key.USER: users, Key.END: ends, Key.HISTORY: nothing, Key.SHOWN: nothing}
         if Key.PAST in self._keys:

@@ -12,8 +12,10 @@ from lightrec.data.readers.canonical import CanonicalReader
 from lightrec.data.store import EventStore
 from lightrec.errors import RecipeError
 from lightrec.evaluation import simulation as simulations
+from lightrec.evaluation.sessions import logged_figures
 from lightrec.keys import Column
 from lightrec.policies.baselines import RandomPolicy
+from tests.users.stores import TWO_SETS, prepared
 
 
 def test_a_log_tells_what_was_shown_chosen_and_how_likely_it_was(tmp_path):
@@ -68,3 +70,10 @@ def test_a_run_is_played_in_its_user_models(tiny_run, tmp_path):
     assert tables.users.rows.equals(EventStore(tiny_run / "data").users)
     assert events[Column.USER].n_unique() == 40
     assert events[Column.SESSION].n_unique() == 80
+
+
+def test_a_logs_sessions_are_summed_up_as_played_ones_are(tmp_path):
+    """Four sessions of five events, in each of which nothing is taken once, and two items twice."""
+    found = logged_figures(prepared(TWO_SETS, tmp_path))
+    expected = {"length": 5, "accepted": 4, "accepting": 1, "repeats": 0.5}
+    assert found == {f"sessions/{name}": value for name, value in expected.items()}

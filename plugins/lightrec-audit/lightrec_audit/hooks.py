@@ -8,10 +8,9 @@ LIGHTREC_API = 2
 
 lightrec_evaluators = gives(
     {
-        "KnownTruth": "lightrec_audit.user_models:KnownTruth",
+        "KnownTruth": "lightrec_audit.truth:KnownTruth",
         "ProviderExposure": "lightrec_audit.exposure:ProviderExposure",
         "Robustness": "lightrec_audit.robustness:Robustness",
-        "SimulatedStatistics": "lightrec_audit.user_models:SimulatedStatistics",
     }
 )
 lightrec_commands = gives(
