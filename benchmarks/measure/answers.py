@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from lightrec_rewards.limits import EqualExposure
+from lightrec_rewards import limits
 from lightrec_worlds.answered import ANSWERS, AnsweredWorld
 from lightrec_worlds.answers import Answers, Part
 from lightrec_worlds.beliefs import BeliefPolicy
@@ -20,7 +20,6 @@ from lightrec_worlds.loadings import Loadings
 from lightrec_worlds.world_data import text_vectors
 from tensordict import TensorDictBase
 from torch import Tensor
-from torch.nn.functional import pad
 
 from benchmarks.measure import Cell
 from lightrec.encoders.text import TextEncoder
@@ -171,10 +170,10 @@ def words(cell: Cell) -> dict[str, Any]:
 
 
 def limited(cell: Cell) -> dict[str, Any]:
-    """Show every provider's items nearly as often as they are liked, at rising prices.
+    """Keep a limit of lightrec's on what is shown, ever more narrowly, by prices of items.
 
-    The prices are those of lightrec's limit on exposure, and move in sessions with a fifth of the
-    people who may be learned from; then they stay, and are added to what is expected of items.
+    The prices move in sessions with a fifth of the people who may be learned from; then they stay,
+    and are added to what is expected of items. The first level is no limit.
     """
     table = Answers.read(cell["log"], cell["items"])
     known, model = table.part("known", cell["share"], cell.seed), cell["model"]
@@ -184,33 +183,36 @@ def limited(cell: Cell) -> dict[str, Any]:
     likes = (known.values > 0).sum(0).double().numpy()
     held = SimpleNamespace(popularity=lambda: likes)
     context = RewardContext(items=table.catalog.rows, store=held)  # type: ignore[arg-type]
+    ((setting, levels),) = cell["levels"].items()
+    made = getattr(limits, cell["limit"])
+    due = made(**cell["given"], **{setting: 0.0}).made(context)
     found: dict[str, Any] = {}
-    played: dict[float, Tensor] = {}
-    for tolerance in (1.0, *cell["tolerances"]):
-        limit = Priced(belief, EqualExposure(cell["provider"], "events", tolerance), context)
+    played: list[Tensor] = []
+    for level in levels:
+        limit = Priced(belief, made(**cell["given"], **{setting: level}))
+        limit.limit.bind(context)
         for _ in range(cell["rounds"]):
             play(Scored(limit.scores), trial.world, trial.users, cell.seed, record=limit.move)
-        played[tolerance] = judged.earned(Scored(limit.scores), limit.note)
-        found[f"{tolerance:g}/misplaced"] = limit.misplaced()
-        found[f"{tolerance:g}/return"] = float(played[tolerance].mean())
-        found[f"{tolerance:g}/part"] = float(played[tolerance].mean() / played[1.0].mean())
-        gap = mean_interval(played[tolerance] - played[1.0])
-        found |= keys_of(f"{tolerance:g}-minus-none", gap)
+        played.append(judged.earned(Scored(limit.scores), limit.note))
+        shown = torch.stack(limit.noted).mean(0)
+        # Of shares of all that is shown, what is another's due; of a single one, itself.
+        found[f"{level:g}/measured"] = float((shown - due).abs().sum() / min(2, len(due)))
+        found[f"{level:g}/return"] = float(played[-1].mean())
+        found[f"{level:g}/part"] = float(played[-1].mean() / played[0].mean())
+        found |= keys_of(f"{level:g}-minus-none", mean_interval(played[-1] - played[0]))
     return found
 
 
 class Priced:
-    """A belief with the prices of a limit on exposure added to what it expects of items."""
+    """A belief with a limit's prices added to what it expects of items."""
 
-    def __init__(self, belief: BeliefPolicy, limit: EqualExposure, context: RewardContext) -> None:
+    def __init__(self, belief: BeliefPolicy, limit: limits.Limit) -> None:
         self.belief, self.limit = belief, limit
-        self.due = EqualExposure(limit.provider, limit.worth, 0.0).made(context)
         self.noted: list[Tensor] = []
-        limit.bind(context)
 
     def scores(self, state: TensorDictBase) -> Tensor:
-        """What is expected of each item, and the price of its provider."""
-        return self.belief.logits(state) + pad(self.limit.price, (0, 1))[self.limit.owners]
+        """What is expected of each item, and its price."""
+        return self.belief.logits(state) + self.limit.prices(state)
 
     def move(self, state: TensorDictBase, *_: Tensor) -> None:
         """Let prices move by a step of sessions."""
@@ -219,10 +221,6 @@ class Priced:
     def note(self, state: TensorDictBase, *_: Tensor) -> None:
         """Note what a step of sessions showed."""
         self.noted.append(self.limit(state).mean(0))
-
-    def misplaced(self) -> float:
-        """The share of what was shown that is another provider's due."""
-        return float((torch.stack(self.noted).mean(0) - self.due).abs().sum() / 2)
 
 
 def days(cell: Cell) -> dict[str, Any]:

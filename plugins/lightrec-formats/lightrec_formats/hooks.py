@@ -7,6 +7,7 @@ LIGHTREC_API = 2
 lightrec_commands = gives({"data fetch": "lightrec_formats.fetch:fetch"})
 lightrec_readers = gives(
     {
+        "JesterReader": "lightrec_formats.jester:JesterReader",
         "RecBoleReader": "lightrec_formats.recbole:RecBoleReader",
         "SqlReader": "lightrec_formats.sql:SqlReader",
     }

@@ -50,7 +50,7 @@ class Limit(Measured):
 
         :raises NotApplicable: where that is not known.
         """
-        least = self.made(context)
+        least = self.made(context).float()
         self.register_buffer("least", least)
         for name in ("total", "recent", "price"):
             self.register_buffer(name, torch.zeros_like(least))
@@ -63,6 +63,10 @@ class Limit(Measured):
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Measure the slates of B transitions, (B, C) float32, as a reward reads them."""
 
+    @abstractmethod
+    def prices(self, state: TensorDictBase) -> Tensor:
+        """What a slate of each single item earns at the present prices: (B, N + 1) float32."""
+
     @torch.no_grad()
     def move(self, measured: Tensor, rate: float, largest: float) -> None:
         """Let prices rise where less than the least was measured, (B, C), and fall elsewhere."""
@@ -71,11 +75,25 @@ class Limit(Measured):
         self.recent.lerp_(short, 1 / RECENT)
         self.price.copy_((self.total + rate * DAMPING * self.recent).clamp(0, largest))
 
-    @staticmethod
-    def share(transition: TensorDictBase, of: Tensor) -> Tensor:
-        """The share (B, 1) of the items shown for which a mark (B, K) bool is set."""
-        there = transition[Key.ACTION] != PADDING
-        return (of & there).sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp_min(1)
+
+class OneShare(Limit):
+    """A limit whose one measure is the share of some items among those shown."""
+
+    @abstractmethod
+    def counting(self, state: TensorDictBase, items: Tensor) -> Tensor:
+        """Which of a state's items (B, K) count: (B, K) bool."""
+
+    def forward(self, transition: TensorDictBase) -> Tensor:
+        """The share (B, 1) of those that count."""
+        slate = transition[Key.ACTION]
+        there = slate != PADDING
+        counted = self.counting(transition, slate) & there
+        return counted.sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp_min(1)
+
+    def prices(self, state: TensorDictBase) -> Tensor:
+        """The price, for items that count."""
+        items = torch.arange(state[Key.MASK].shape[1], device=self.price.device)
+        return self.price * self.counting(state, items.expand(len(state), -1))
 
 
 class EqualExposure(Limit):
@@ -117,8 +135,12 @@ class EqualExposure(Limit):
         shares.scatter_add_(1, self.owners[slate], torch.ones(slate.shape, device=slate.device))
         return shares[:, :-1] / (slate != PADDING).sum(1, keepdim=True).clamp_min(1)
 
+    def prices(self, state: TensorDictBase) -> Tensor:
+        """The prices of the items' providers."""
+        return pad(self.price, (0, 1))[self.owners].expand(len(state), -1)
 
-class NewItems(Limit):
+
+class NewItems(OneShare):
     """The share of items with few training events among those shown is at least so large.
 
     :param least: of what is shown.
@@ -137,12 +159,12 @@ class NewItems(Limit):
         self.register_buffer("new", torch.from_numpy(context.store.popularity()) <= self.few)
         return torch.tensor([self.wanted])
 
-    def forward(self, transition: TensorDictBase) -> Tensor:
-        """The share of new items."""
-        return self.share(transition, self.new[transition[Key.ACTION]])
+    def counting(self, state: TensorDictBase, items: Tensor) -> Tensor:
+        """New items."""
+        return self.new[items]
 
 
-class FewRepeats(Limit):
+class FewRepeats(OneShare):
     """The share of items that the user's history holds, among those shown, is at most so large.
 
     :param most: of what is shown.
@@ -156,13 +178,12 @@ class FewRepeats(Limit):
         """Nothing has to be known."""
         return torch.tensor([1 - self.most])
 
-    def forward(self, transition: TensorDictBase) -> Tensor:
-        """The share of items that are none of the history's."""
-        repeated = transition[Key.ACTION].unsqueeze(2) == transition[Key.HISTORY].unsqueeze(1)
-        return self.share(transition, ~repeated.any(2))
+    def counting(self, state: TensorDictBase, items: Tensor) -> Tensor:
+        """Items that are none of the history's."""
+        return (items.unsqueeze(2) != state[Key.HISTORY].unsqueeze(1)).all(2)
 
 
-class Variety(Limit):
+class Variety(OneShare):
     """The share of items of another kind than the last ones accepted is at least so large.
 
     :param kind: the items' attribute; of a list the first. An item without one is its own kind.
@@ -183,11 +204,10 @@ class Variety(Limit):
         self.register_buffer("kinds", pad(kinds, (1, 1), value=-1))
         return torch.tensor([self.wanted])
 
-    def forward(self, transition: TensorDictBase) -> Tensor:
-        """The share of items of another kind."""
-        last = self.kinds[transition[Key.HISTORY][:, -self.window :]]
-        same = self.kinds[transition[Key.ACTION]].unsqueeze(2) == last.unsqueeze(1)
-        return self.share(transition, ~same.any(2))
+    def counting(self, state: TensorDictBase, items: Tensor) -> Tensor:
+        """Items of another kind."""
+        last = self.kinds[state[Key.HISTORY][:, -self.window :]]
+        return (self.kinds[items].unsqueeze(2) != last.unsqueeze(1)).all(2)
 
 
 class ConstrainedReward(Reward):

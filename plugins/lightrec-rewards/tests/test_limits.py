@@ -67,6 +67,17 @@ def test_new_items_repeats_and_variety_are_shares_of_what_is_shown():
     assert [float(x.least) for x in (new, repeats, variety)] == pytest.approx([0.3, 0.75, 0.5])
 
 
+def test_prices_are_what_a_slate_of_one_adds_to_the_reward():
+    limits = EqualExposure("maker"), NewItems(0, few=5), FewRepeats(), Variety("maker", window=2)
+    for limit in limits:
+        limit.bind(context())
+        limit.price.copy_(torch.linspace(0.5, 2.0, len(limit.price)))
+        state = slates([[1], [2]], [[3, 0, 1], [2, 5, 0]]).set(Key.MASK, torch.ones(2, 6).bool())
+        for item in range(1, 6):
+            added = limit(state.set(Key.ACTION, torch.full((2, 1), item))) @ limit.price
+            torch.testing.assert_close(limit.prices(state)[:, item], added)
+
+
 def test_prices_move_in_training_alone_and_never_below_zero():
     limit = NewItems(0.5)
     reward = ConstrainedReward(EngagementReward(), [limit], rate=0.1, largest=0.12)

@@ -7,6 +7,11 @@ from lightrec.api import gives
 LIGHTREC_API = 2
 
 lightrec_domains = gives({"video": "lightrec_video.domain:VideoDomain"})
-lightrec_readers = gives({"MovieLensReader": "lightrec_video.readers:MovieLensReader"})
+lightrec_readers = gives(
+    {
+        "KuaiRecReader": "lightrec_video.kuairec:KuaiRecReader",
+        "MovieLensReader": "lightrec_video.readers:MovieLensReader",
+    }
+)
 lightrec_components = gives({"NextEpisode": "lightrec_video.watching:NextEpisode"})
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

@@ -1,6 +1,7 @@
 """`AnsweredWorld`: people whose answers are known play, so that nobody is simulated."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -34,6 +35,8 @@ class AnsweredWorld(World):
         other sessions are those of people drawn evenly.
     :param log: answers, or a file of them, see :meth:`~lightrec_worlds.answers.Answers.read`.
     :param items: a table of the items.
+    :param likes: an answer of at least so much is a like, worth 1, and a smaller one a decline,
+        worth 0; None: answers are worth what they say.
     :param part: people who play: ``known`` ones, of whom one may learn, ``new`` ones, or ``all``.
     :param share: of the people, who are known.
     :param split: seed of the draw of known people.
@@ -53,6 +56,7 @@ class AnsweredWorld(World):
         *,
         log: str | Answers,
         items: str | None = None,
+        likes: float | None = None,
         part: Part = "new",
         share: float = 0.5,
         split: int = 0,
@@ -63,6 +67,9 @@ class AnsweredWorld(World):
         **settings: Any,
     ) -> None:
         table = log if isinstance(log, Answers) else Answers.read(log, items)
+        if likes is not None:
+            liked = (table.values >= likes).float()
+            table = replace(table, values=liked.masked_fill(table.values.isnan(), torch.nan))
         self.known = table.part("known", share, split)
         self.table = table.part(part, share, split)
         self.loadings = Loadings.of(self.known.values, size, even).cautious(caution)
