@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from lightrec.encoders.base import on_disk, unit_vectors
+from lightrec.encoders.base import unit_vectors
 from lightrec.encoders.words import word_weights
 from lightrec.errors import NotApplicable
 from lightrec.ranking.item_models.base import Evidence
@@ -62,11 +62,17 @@ class TextRidge(ItemToItem):
         """Solve for M, and keep it: beside the features, or in all scores of a small catalog."""
         if not evidence.is_ordered:
             raise NotApplicable("The log has no order, so that there is no next item.")
-        warm = evidence.counts().numpy() > 0
-        features = _Features.of(evidence, warm)
-        inner = self._solved(evidence, features, warm)
+        decay = 0.8 if self.decay is None else self.decay
+        # What another setting is solved from as well.
+        if (key := f"{type(self).__name__} {decay}") not in evidence.found:
+            warm = evidence.counts().numpy() > 0
+            features = _Features.of(evidence, warm)
+            evidence.found[key] = features, *_products(evidence, features, warm, decay)
+        features, gram, cross, own = evidence.found[key]
+        l2 = 10.0 if self.l2 is None else self.l2
+        inner = _divided(_divided(cross, gram, l2).T, own, l2 / 10).T
         self.matrix = None  # that of another fit
-        kept = {"inner": torch.from_numpy(inner), **features.tables()}
+        kept = {"inner": torch.from_numpy(inner), **features.tables}
         for name, table in kept.items():
             self.register_buffer(name, table)
         if evidence.num_items <= DENSE:
@@ -98,36 +104,38 @@ class TextRidge(ItemToItem):
             places, values.T.contiguous(), offsets, per_sample_weights=weights, mode="sum"
         ).T
 
-    def _solved(self, evidence: Evidence, features: "_Features", warm: NDArray[np.bool_]) -> Values:
-        """The matrix M, (F, F)."""
-        l2 = 10.0 if self.l2 is None else self.l2
-        decay = 0.8 if self.decay is None else self.decay
-        gram, cross = np.zeros((2, features.width, features.width), np.float32)
-        log = evidence.log
-        place = np.arange(len(log.items)) - log.offsets[log.users_of(np.arange(len(log.items)))]
-        events = np.flatnonzero(place > 0)
-        rarity = np.maximum(evidence.counts().numpy(), 1) ** -POWER
-        for some in np.array_split(events, max(1, -(-len(events) // PART))):
-            ages = np.arange(REACH)
-            there = ages < place[some, None]
-            rows = np.broadcast_to(np.arange(len(some))[:, None], there.shape)[there]
-            read = np.asarray(log.items)[(some[:, None] - 1 - ages)[there]] - 1
-            loud = np.broadcast_to(decay**ages, there.shape)[there]
-            shape = len(some), evidence.num_items
-            histories = scipy.sparse.csr_array((loud.astype(np.float32), (rows, read)), shape)
-            length = np.sqrt((histories**2).sum(1))
-            histories = scipy.sparse.diags_array(1 / length.astype(np.float32)) @ histories
-            target = np.asarray(log.items)[some]
-            worth = (evidence.worths[some] * rarity[target]).astype(np.float32)
-            chosen = scipy.sparse.csr_array((worth, (np.arange(len(some)), target - 1)), shape)
-            gram += features.product(histories.T @ scipy.sparse.diags_array(worth) @ histories)
-            cross += features.product(histories.T @ chosen)
-        own = features.product(scipy.sparse.diags_array(warm[1:].astype(np.float32)))
-        return _divided(_divided(cross, gram, l2).T, own, l2 / 10).T
+
+def _products(
+    evidence: Evidence, features: "_Features", warm: NDArray[np.bool_], decay: float
+) -> tuple[Values, Values, Values]:
+    """Sums of w a a', of w a x', and X' X, (F, F) each."""
+    gram, cross = np.zeros((2, features.width, features.width), np.float32)
+    log = evidence.log
+    place = np.arange(len(log.items)) - log.offsets[log.users_of(np.arange(len(log.items)))]
+    events = np.flatnonzero(place > 0)
+    rarity = np.maximum(evidence.counts().numpy(), 1) ** -POWER
+    for some in np.array_split(events, max(1, -(-len(events) // PART))):
+        ages = np.arange(REACH)
+        there = ages < place[some, None]
+        rows = np.broadcast_to(np.arange(len(some))[:, None], there.shape)[there]
+        read = np.asarray(log.items)[(some[:, None] - 1 - ages)[there]] - 1
+        loud = np.broadcast_to(decay**ages, there.shape)[there]
+        shape = len(some), evidence.num_items
+        histories = scipy.sparse.csr_array((loud.astype(np.float32), (rows, read)), shape)
+        length = np.sqrt((histories**2).sum(1))
+        histories = scipy.sparse.diags_array(1 / length.astype(np.float32)) @ histories
+        target = np.asarray(log.items)[some]
+        worth = (evidence.worths[some] * rarity[target]).astype(np.float32)
+        chosen = scipy.sparse.csr_array((worth, (np.arange(len(some)), target - 1)), shape)
+        gram += features.product(histories.T @ scipy.sparse.diags_array(worth) @ histories)
+        cross += features.product(histories.T @ chosen)
+    own = features.product(scipy.sparse.diags_array(warm[1:].astype(np.float32)))
+    return gram, cross, own
 
 
 def _divided(values: Values, gram: Values, l2: float) -> Values:
     """Solve ``(gram + l2 I) x = values``."""
+    gram = gram.copy()
     gram[np.diag_indices_from(gram)] += l2
     factor = scipy.linalg.cho_factor(gram, overwrite_a=True, check_finite=False)
     solved: Values = scipy.linalg.cho_solve(factor, values, check_finite=False)
@@ -137,30 +145,25 @@ def _divided(values: Values, gram: Values, l2: float) -> Values:
 class _Features:
     """Features of N items: dense vectors (N, V) beside sparse words (N, W)."""
 
-    def __init__(self, vectors: Values, words: "scipy.sparse.csr_array") -> None:
-        self.vectors, self.words = vectors, words
+    def __init__(self, vectors: Tensor, words: "scipy.sparse.csr_array") -> None:
+        self.vectors, self.words = vectors[1:].numpy(), words[1:]
         self.width = vectors.shape[1] + words.shape[1]
+        self.tables = {"vectors": vectors}
+        """What scoring reads: vectors (N + 1, V), and the words of items and the items of words."""
+        for name, table in {"items": words, "words": words.tocsc()}.items():
+            parts = table.indices.astype(np.int64), table.indptr[:-1].astype(np.int64), table.data
+            for part, values in zip(PARTS, parts, strict=True):
+                self.tables[f"{name}_{part}"] = torch.from_numpy(values)
 
     @classmethod
     def of(cls, evidence: Evidence, warm: NDArray[np.bool_]) -> Self:
         """Read the texts of a log's items."""
-        vectors = unit_vectors(evidence.vectors)[1:].numpy()
+        vectors = unit_vectors(evidence.vectors)
         if not vectors.any() or not len(evidence.texts):
             raise NotApplicable("The items have no texts, or there is no text encoder.")
-        words = word_weights(evidence.texts, np.flatnonzero(warm))[1:]
+        words = word_weights(evidence.texts, np.flatnonzero(warm))
         common = np.argsort(-np.diff(words.tocsc().indptr), kind="stable")[:WORDS]
         return cls(vectors, scipy.sparse.csr_array(words[:, np.sort(common)]))
-
-    def tables(self) -> dict[str, Tensor]:
-        """What scoring reads: vectors (N + 1, V), and the words of items and the items of words."""
-        tables = {"vectors": on_disk(functional.pad(torch.from_numpy(self.vectors), (0, 0, 1, 0)))}
-        empty = scipy.sparse.csr_array((1, self.words.shape[1]), dtype=np.float32)
-        words = scipy.sparse.vstack([empty, self.words])
-        for name, table in {"items": words.tocsr(), "words": words.tocsc()}.items():
-            parts = table.indices.astype(np.int64), table.indptr[:-1].astype(np.int64), table.data
-            for part, values in zip(PARTS, parts, strict=True):
-                tables[f"{name}_{part}"] = torch.from_numpy(values)
-        return tables
 
     def product(self, between: "scipy.sparse.sparray") -> Values:
         """``X' S X`` of a sparse S (N, N): (V + W, V + W)."""
