@@ -4,6 +4,7 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ from lightrec.evaluation.base import (
 from lightrec.evaluation.slices import SLICES, cold_metrics, cold_section, held_out_metrics
 from lightrec.intervals import bootstrap_interval
 from lightrec.keys import Key
+from lightrec.memory import give_back
 from lightrec.policies.baselines import PopularityPolicy
 from lightrec.ranking.blend import Blend, described_models
 from lightrec.ranking.evaluation_events import EvaluationEvents
@@ -182,7 +184,10 @@ def item_models(run: Run) -> dict[str, ItemModel]:
             continue
         with suppress(NotApplicable):
             blended = name in run.blend.item_models
-            models[name] = run.blend.item_model(name) if blended else model.fit(evidence)
+            # What it finds out for settings of its own goes with it.
+            fresh = replace(evidence)
+            models[name] = run.blend.item_model(name) if blended else model.fit(fresh)
+            give_back()
     return models
 
 

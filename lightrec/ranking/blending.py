@@ -14,6 +14,7 @@ from lightrec.data.sequences import Batch
 from lightrec.data.store import VALIDATION
 from lightrec.errors import NotApplicable, PluginError, RunError
 from lightrec.keys import PADDING, Column, Key
+from lightrec.memory import give_back
 from lightrec.progress import progress_bar
 from lightrec.ranking.blend import RANKER, Blend, described_models, names_of, pieces
 from lightrec.ranking.blend_weights import ABSENT, Candidates, choice_in_words, choose_weights
@@ -117,6 +118,7 @@ def chosen(
                 fitted[name], _ = choose(model, evidence, ndcg)
             except NotApplicable as reason:
                 print(f"{name} is left out. {reason}", file=sys.stderr)
+            give_back()
         bar.set_description("item models")
         bar.update(total - bar.n)
     return fitted

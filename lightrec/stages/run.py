@@ -15,6 +15,7 @@ from lightrec import plugins
 from lightrec.blame import blaming
 from lightrec.data.files import check_input, is_url, leaving_nothing, located, without_password
 from lightrec.errors import PluginError, RecipeError, warn
+from lightrec.memory import give_back
 from lightrec.run import Run
 from lightrec.settings import values_of
 from lightrec.stages import recipes, redo
@@ -398,3 +399,4 @@ def execute(stage: Stage, anew: bool = False) -> None:
             from lightrec.stages.train import train
 
             train(stage)
+    give_back()

@@ -140,7 +140,8 @@ class TextMap:
     def query(self, items: Tensor) -> TextQuery:
         """Compare texts of items (C,) with those of warm ones; none is its own neighbour."""
         blocks, count = [], min(NEIGHBOURS, len(self.warm))
-        for block in items.split(max(1, BLOCK // max(1, len(self.warm)))):
+        # With all that is made of them they exist eight times for a moment.
+        for block in items.split(max(1, BLOCK // max(1, 8 * len(self.warm)))):
             cosines = torch.stack(self._cosines(block, self.warm))
             cosines.masked_fill_(block[:, None] == self.warm, 0)
             blocks.append(cosines.clamp_min_(0).topk(count, dim=2))
