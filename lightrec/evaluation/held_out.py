@@ -184,9 +184,8 @@ def item_models(run: Run) -> dict[str, ItemModel]:
             continue
         with suppress(NotApplicable):
             blended = name in run.blend.item_models
-            # What it finds out for settings of its own goes with it.
-            fresh = replace(evidence)
-            models[name] = run.blend.item_model(name) if blended else model.fit(fresh)
+            # What a fit finds out for other settings goes with its evidence.
+            models[name] = run.blend.item_model(name) if blended else model.fit(replace(evidence))
             give_back()
     return models
 
