@@ -7,6 +7,7 @@ A cell names what it needs under ``files``: ``films`` writes ``films.csv`` and `
 import ast
 import json
 import re
+from functools import partial
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -257,20 +258,21 @@ def titles_of(items: int, words: int, generator: np.random.Generator) -> list[st
     return [f"{' '.join(row)} {number}" for number, row in enumerate(drawn)]
 
 
-def ten(data: Path | None, to: Path, seed: int) -> None:
-    """Ten million generated events of three kinds, in the order of time, CSV and Parquet."""
-    users, items, events = 200_000, 100_000, 10_000_000
-    generator = np.random.default_rng(seed)
+def of_a_shop(name: str, parts: int, data: Path | None, to: Path, seed: int) -> None:
+    """Ten million generated events of three kinds a part, by time; a single part as CSV, too."""
+    users, items, events, span = 200_000 * parts, 100_000 * parts, 10_000_000, 30_000_000 // parts
+    generator, known = np.random.default_rng(seed), popular(items)
     shares = generator.gamma(0.8, size=users)
-    kinds = generator.choice(len(KINDS), events, p=list(KINDS.values()))
-    log = pl.DataFrame(
-        {
+    for part in range(parts):
+        log = {
             "user_id": generator.choice(users, events, p=shares / shares.sum()) + 1,
-            "item_id": generator.choice(items, events, p=popular(items)) + 100_001,
-            "timestamp": 1_700_000_000 + np.sort(generator.integers(0, 30_000_000, events)),
-            "event": pl.Series(np.array(list(KINDS))[kinds]),
+            "item_id": generator.choice(items, events, p=known) + 100_001,
+            "timestamp": 1_700_000_000 + part * span + np.sort(generator.integers(0, span, events)),
+            "event": generator.choice(list(KINDS), events, p=list(KINDS.values())),
         }
-    )
+        pl.DataFrame(log).write_parquet(to / f"{name}.parquet" / f"{part}.parquet", mkdir=True)
+        if parts == 1:
+            pl.DataFrame(log).write_csv(to / f"{name}.csv")
     pl.DataFrame(
         {
             "item_id": np.arange(items) + 100_001,
@@ -278,9 +280,10 @@ def ten(data: Path | None, to: Path, seed: int) -> None:
             "category": np.array(CATEGORIES)[generator.integers(0, len(CATEGORIES), items)],
             "price": np.round(np.exp(generator.normal(3.0, 1.0, items)), 2),
         }
-    ).write_csv(to / "ten_items.csv")
-    log.write_parquet(to / "ten.parquet")
-    log.write_csv(to / "ten.csv")
+    ).write_csv(to / f"{name}_items.csv")
+
+
+ten, hundred = partial(of_a_shop, "ten", 1), partial(of_a_shop, "hundred", 10)
 
 
 def split(data: Path | None, to: Path, seed: int) -> None:

@@ -17,6 +17,8 @@ from lightrec.keys import Column
 
 WHOLE: Final = r"^-?(0|[1-9]\d{0,17})$"
 PLAIN: Final = r"^-?(0|[1-9]\d{0,17})(\.\d+)?([eE][+-]?\d{1,2})?$"
+PART: Final = 1 << 22
+"""Values that are text at once, of a column that is held as numbers."""
 _CURRENCY: Final = r"[€$£¥₹₩]|EUR|USD|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|kr|zł|Rs\.?"
 _PRICE: Final = rf"^(-?)\s*({_CURRENCY})?\s*(-?)(\d[\d.,'\s]*?)\s*({_CURRENCY})?$"
 _SIGNS: Final = dict(EUR="€", USD="$", GBP="£", INR="₹", Rs="₹", PLN="zł") | {"Rs.": "₹"}
@@ -44,7 +46,14 @@ def to_log_column(column: pl.Series, times: str, place: Place, problems: Problem
         return to_numbers(column, LOG_SCHEMA[column.name], LIMITS[column.name], place, problems)
     if column.name == Column.CANDIDATES:
         return _id_lists(column, place, problems)
-    return to_ids(column, place, problems)
+    dtype = LOG_SCHEMA[column.name]
+    if column.dtype == dtype == pl.Categorical:
+        return column.set(column == "", None) if (column == "").any() else column
+    if dtype == pl.Categorical and (column.dtype == pl.String or column.dtype.is_integer()):
+        # As text a column may be larger than memory; of these, none is refused.
+        parts = (column.slice(start, PART) for start in range(0, max(len(column), 1), PART))
+        return pl.concat([to_ids(part, place, problems).cast(dtype) for part in parts])
+    return to_ids(column, place, problems).cast(dtype)
 
 
 def to_ids(column: pl.Series, place: Place, problems: Problems) -> pl.Series:

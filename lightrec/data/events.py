@@ -29,7 +29,7 @@ class Events:
     """Columns of a log's remaining events as integer codes, with the words of the codes."""
 
     log: InteractionLog
-    rows: NDArray[np.int64]
+    rows: Codes
     """Row of the log."""
     users: NDArray[np.int32]
     items: NDArray[np.int32]
@@ -38,25 +38,28 @@ class Events:
     unwanted: Mask
     """Whether the event is about an item, and the weight of its feedback is negative."""
     candidates: NDArray[np.int32] | None
-    feedback: NDArray[np.int32]
+    feedback: Codes
     user_words: pl.Series
     item_words: pl.Series
     feedback_words: pl.Series
     goal: tuple[str, ...] = ()
     """The kinds of events that are to be brought about; none: every kind."""
     not_offered: int = 0
-    fates: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    fates: dict[str, Codes] = field(default_factory=dict)
     """The rows of the log that were dropped, by the names of ``findings.LEFT_OUT``."""
 
     def take(self, rows: Codes | Mask, why: str = "") -> None:
-        """Keep these rows (positions or a mask) in this order.
+        """Keep these rows in this order.
 
+        :param rows: positions, or a mask; a mask where there is a name.
         :param why: the name under which :attr:`fates` holds the others; empty for none.
         """
         if why:
             gone = np.ones(len(self.rows), bool)
             gone[rows] = False
             self.fates[why] = self.rows[gone]
+            if not len(self.fates[why]):
+                return
         for column in fields(self):
             values = getattr(self, column.name)
             if isinstance(values, np.ndarray):
@@ -119,12 +122,13 @@ def encode(
         strengths *= kind.replace_strict(worth, default=None, return_dtype=pl.Float64)
     strengths = strengths.cast(pl.Float32).fill_null(float("nan")).alias("strength")
     user_words, feedback_words = _words(users), _words(feedback)
-    item_words = _words(pl.concat([items, offered.explode()]) if has_candidates else items)
+    shown = offered.explode().cast(items.dtype) if has_candidates else items.clear()
+    item_words = _words(pl.concat([items, shown]))
     times = events[Column.TIME].to_physical().fill_null(NO_TIME).to_numpy()
     unwanted = [kind for kind, worth in (weights or {}).items() if worth < 0]
     return Events(
         log,
-        rows=np.arange(len(log)),
+        rows=np.arange(len(log), dtype=np.min_scalar_type(len(log))),
         users=_codes(users, user_words),
         items=_codes(items, item_words),
         times=times if log.has(Column.TIME) else np.zeros_like(times),
@@ -132,7 +136,7 @@ def encode(
         # An offer that was declined as a whole is a decision, whatever its feedback is called.
         unwanted=(feedback.is_in(unwanted) & items.is_not_null()).to_numpy(),
         candidates=_matrix(offered, item_words) if has_candidates else None,
-        feedback=_codes(feedback, feedback_words),
+        feedback=_codes(feedback, feedback_words).astype(np.min_scalar_type(-len(feedback_words))),
         user_words=user_words,
         item_words=item_words,
         feedback_words=feedback_words,
@@ -142,13 +146,15 @@ def encode(
 
 def _words(column: pl.Series) -> pl.Series:
     """The distinct ids, shorter ones first, so that numbers are in numerical order."""
-    ids = column.drop_nulls().unique().to_frame("id")
+    ids = column.drop_nulls().unique().cast(pl.String).to_frame("id")
     return ids.sort(pl.col("id").str.len_chars(), "id").get_column("id")
 
 
 def _codes(column: pl.Series, words: pl.Series) -> NDArray[np.int32]:
-    codes = column.cast(pl.Enum(words)).to_physical().cast(pl.Int32)
-    return codes.fill_null(NOTHING).to_numpy()
+    numbers = words.cast(pl.Categorical).to_physical().to_numpy()
+    codes = np.full(int(numbers.max(initial=0)) + 2, NOTHING, np.int32)
+    codes[numbers] = np.arange(len(words))
+    return codes[column.to_physical().fill_null(len(codes) - 1).to_numpy()]
 
 
 def _matrix(offered: pl.Series, words: pl.Series) -> NDArray[np.int32]:
@@ -156,7 +162,7 @@ def _matrix(offered: pl.Series, words: pl.Series) -> NDArray[np.int32]:
     sizes = offered.list.len().fill_null(0).to_numpy().astype(np.int64)
     matrix = np.full((len(sizes), int(sizes.max())), NOTHING, np.int32)
     there = np.arange(matrix.shape[1]) < sizes[:, None]
-    matrix[there] = _codes(offered.filter(sizes > 0).explode(), words)
+    matrix[there] = _codes(offered.filter(sizes > 0).explode().cast(pl.Categorical), words)
     return matrix
 
 
@@ -210,22 +216,22 @@ def drop(
         stays = (events.strengths >= minimum_value) | (events.items == NOTHING) | events.unwanted
         events.take(stays, "dropped_below_minimum")
     # lexsort is stable, so equal times stay in the order they had.
-    order = np.lexsort((events.times, events.users))
+    events.take(np.lexsort((events.times, events.users)))
     if has_times:
-        order = order[_first_of_equal(events, order)]
+        events.take(_first_of_equal(events), "dropped_duplicate")
     if shuffle_seed is not None:
-        order = np.random.default_rng(shuffle_seed).permutation(np.sort(order))
-        order = order[np.lexsort((events.times[order], events.users[order]))]
-    events.take(order, "dropped_duplicate" if has_times else "")
+        events.take(np.random.default_rng(shuffle_seed).permutation(np.argsort(events.rows)))
+        events.take(np.lexsort((events.times, events.users)))
     if events.candidates is None:
         # With propensities every row is a decision of its own.
         if not repeats and not log.has(Column.PROPENSITY):
             back, reaches = taken_back(events), events.reaches
             stays = ~reaches  # what does not reach the goal may come again
-            stays[reaches] = strongest_of_pairs(
-                events.users[reaches],
-                events.items[reaches],
-                np.where(back, -np.inf, events.strengths)[reaches],
+            which = slice(None) if reaches.all() else reaches  # as a copy takes memory
+            stays[which] = strongest_of_pairs(
+                events.users[which],
+                events.items[which],
+                np.where(back, -np.inf, events.strengths)[which],
             )
             # Where only the goal's events are paired, what was taken back was had all the same.
             events.unwanted |= back & reaches
@@ -252,15 +258,15 @@ def drop_rare(events: Events, least: int) -> None:
         events.take(decisions[events.users] >= least, "dropped_k_core")
 
 
-def _first_of_equal(events: Events, order: NDArray[np.intp]) -> Mask:
+def _first_of_equal(events: Events) -> Mask:
     """Find the events, ordered by user and time, that do not duplicate an earlier one."""
     # Only events that share user and time with a neighbour can be duplicates; most logs have few.
-    shared = np.flatnonzero(tied(events.users[order], events.times[order]))
+    shared = np.flatnonzero(tied(events.users, events.times))
     columns: list[Codes] = [events.users, events.times, events.items, events.feedback]
     if events.candidates is not None:
         columns.extend(events.candidates.T)
-    rows = pl.DataFrame({str(n): column[order[shared]] for n, column in enumerate(columns)})
-    first = np.ones(len(order), bool)
+    rows = pl.DataFrame({str(n): column[shared] for n, column in enumerate(columns)})
+    first = np.ones(len(events.users), bool)
     first[shared] = rows.select(pl.struct(pl.all()).is_first_distinct()).to_series().to_numpy()
     return first
 
@@ -333,19 +339,22 @@ def leave_one_out(offsets: NDArray[np.int64], is_target: Mask, goal: Mask) -> ND
     :returns: (E,) int8 parts.
     """
     parts = np.where(is_target, TRAIN, CONTEXT).astype(np.int8)
-    users = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    before = np.concatenate([[0], np.cumsum(is_target)])
-    follows = before[:-1] > before[offsets[:-1]][users]
+    number, lengths = np.min_scalar_type(len(parts)), np.diff(offsets)
+    before = np.zeros(len(parts) + 1, number)
+    np.cumsum(is_target, out=before[1:])
+    follows = before[:-1] > np.repeat(before[offsets[:-1]], lengths)
     # Boundaries of users among the events that may be held out.
     held_out = np.flatnonzero(goal & follows)
+    del before, follows
     bounds = np.searchsorted(held_out, offsets)
     counts, ends = np.diff(bounds), bounds[1:]
     parts[held_out[ends[counts >= 1] - 1]] = TEST
     parts[held_out[ends[counts >= 2] - 2]] = VALIDATION
     known_to = np.array(offsets[1:])
     held_out = held_out[parts[held_out] != TRAIN]
-    np.minimum.at(known_to, users[held_out], held_out)
-    parts[(parts == TRAIN) & (np.arange(len(parts)) > known_to[users])] = CONTEXT
+    np.minimum.at(known_to, np.searchsorted(offsets, held_out, "right") - 1, held_out)
+    later = np.arange(len(parts), dtype=number) > np.repeat(known_to.astype(number), lengths)
+    parts[(parts == TRAIN) & later] = CONTEXT
     return parts
 
 

@@ -361,13 +361,9 @@ def _shares(keys: NDArray[np.number], pairs: Mask, words: str) -> Iterator[tuple
 
 def _reversed(events: Events, pairs: Mask) -> str:
     """Say that the file has the newest events first, where that decides between equal times."""
-    if pairs.sum() < PAIRS:
-        return ""
-    order = np.lexsort((events.rows, events.users))
-    times, users = events.times[order], events.users[order]
-    steps = np.diff(times)[users[1:] == users[:-1]]
-    earlier, later = (steps < 0).sum(), (steps > 0).sum()
-    if earlier + later < PAIRS or earlier < SORTED * (earlier + later):
+    later = (events.users[1:] == events.users[:-1]) & (events.times[1:] > events.times[:-1])
+    above = later & (events.rows[1:] < events.rows[:-1])
+    if min(pairs.sum(), later.sum()) < PAIRS or above.sum() < SORTED * later.sum():
         return ""
     return (
         "The file has a user's newest events first, and among events at the same time file order "

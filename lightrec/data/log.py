@@ -1,5 +1,6 @@
 """The interaction log: events of any kind in the canonical schema."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import polars as pl
@@ -10,6 +11,8 @@ from lightrec.data.schema import LOG_SCHEMA, Place, Problems
 from lightrec.keys import Column
 
 NO_EVENTS: Final = "There are no events."
+HELD: Final = 1 << 22
+"""Events that are grouped at once."""
 
 
 class InteractionLog(CanonicalTable):
@@ -57,8 +60,8 @@ class InteractionLog(CanonicalTable):
         ).select(list(LOG_SCHEMA))
         rated = pl.when(pl.col(Column.VALUE).is_not_null()).then(pl.lit("rating"))
         counted = pl.when(pl.col(Column.COUNT).is_not_null()).then(pl.lit("count"))
-        feedback = pl.coalesce(Column.FEEDBACK, rated, counted, pl.lit("implicit"))
-        frame = frame.with_columns(feedback)
+        feedback = pl.coalesce(rated, counted, pl.lit("implicit")).cast(LOG_SCHEMA[Column.FEEDBACK])
+        frame = frame.with_columns(pl.col(Column.FEEDBACK).fill_null(feedback))
         # An id that was refused is not missing, and neither are candidates. An empty list says that
         # nothing was chosen from an offer that was not kept.
         without = frame[Column.ITEM].is_null() & frame[Column.CANDIDATES].is_null()
@@ -83,6 +86,17 @@ class InteractionLog(CanonicalTable):
         self.events = self.rows = frame
         """The events, with all columns of the schema in its order."""
 
+    def by_users(self, *columns: str | pl.Expr) -> Iterator[pl.DataFrame]:
+        """Columns in pieces, with the users, each of which is in one piece: for what takes memory.
+
+        Made-up users are as in :meth:`users`.
+        """
+        users = self.users()
+        events = self.events.select(columns).with_columns(users.alias(Column.USER))
+        numbers, count = users.to_physical().fill_null(0), len(self) // HELD + 1
+        for piece in range(count):
+            yield events if count == 1 else events.filter(numbers % count == piece)
+
     def users(self) -> pl.Series:
         """The user of each event, made up if the log has no users.
 
@@ -93,4 +107,5 @@ class InteractionLog(CanonicalTable):
             return self.events[Column.USER]
         named = [pl.format(f"{name} {{}}", name) for name in (Column.SESSION, Column.IMPRESSION)]
         row = pl.format("row {}", pl.int_range(1, pl.len() + 1))
-        return self.events.select(pl.coalesce(*named, row).alias(Column.USER)).to_series()
+        made_up = pl.coalesce(*named, row).cast(LOG_SCHEMA[Column.USER]).alias(Column.USER)
+        return self.events.select(made_up).to_series()

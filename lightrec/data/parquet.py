@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Self
+from typing import ClassVar, Final, Self
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from lightrec.data.files import check_content
@@ -26,6 +27,8 @@ VERSION_KEY: Final = "lightrec.schema_version"
 KIND_KEY: Final = "lightrec.table"
 KINDS_KEY: Final = "lightrec.kinds"
 
+AHEAD: Final = {"batch_size": 1 << 20, "batch_readahead": 2, "fragment_readahead": 1}
+"""How much of a file is read at once, and before it is needed."""
 _FAILURES: Final = (OSError, pa.ArrowException, ValueError, MemoryError, OverflowError)
 _TEXT: Final = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 _LISTS: Final = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
@@ -43,18 +46,18 @@ class ParquetTable(Table):
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        files = [path]
+        self.path, files, folders = path, [path], None
         if path.is_dir():
             inside = [(file, file.relative_to(path).parts) for file in path.rglob("*.parquet")]
             files = sorted(f for f, parts in inside if not any(p[0] in "_." for p in parts))
+            folders = "hive"
         for file in files or [path]:
             check_content(file, "parquet")
         metadata: dict[bytes, bytes] = {}
         try:
+            self._data = ds.dataset(list(map(str, files)), format="parquet", partitioning=folders)
+            self._schema = self._data.schema
             if path.is_dir():
-                self._file: Any = pq.ParquetDataset(list(map(str, files)), partitioning="hive")
-                self._schema = self._file.schema
                 first, problems = pq.read_schema(files[0]), Problems(path)
                 for file in files[1:]:
                     if (schema := pq.read_schema(file)) != first:
@@ -66,9 +69,7 @@ class ParquetTable(Table):
                         )
                 problems.check()
             else:
-                self._file = pq.ParquetFile(str(path))
-                self._schema = self._file.schema_arrow
-                metadata = self._file.metadata.metadata or {}
+                metadata = pq.read_metadata(str(path)).metadata or {}
             self.names = list(self._schema.names)
             self.metadata = {k.decode(): v.decode("utf-8", "replace") for k, v in metadata.items()}
         except _FAILURES as error:
@@ -97,13 +98,22 @@ class ParquetTable(Table):
                 "table; convert it to text or numbers, or leave it out."
             )
         try:
-            table = self._file.read(columns=usable, use_threads=pl.thread_pool_size() > 1)
-            # Nothing later checks, for example, that strings are UTF-8.
-            table.validate(full=True)
-            frame = pl.DataFrame([pl.Series(name, _plain(table.column(name))) for name in usable])
+            read = {name: [self._column(name, self._schema.empty_table())] for name in usable}
+            threads = pl.thread_pool_size() > 1
+            for batch in self._data.to_batches(columns=usable, use_threads=threads, **AHEAD):
+                # Nothing later checks, for example, that strings are UTF-8.
+                batch.validate(full=True)
+                for name in usable:
+                    read[name].append(self._column(name, batch))
+            frame = pl.DataFrame([pl.concat(read.pop(name), rechunk=True) for name in usable])
         except (*_FAILURES, pl.exceptions.PolarsError) as error:
             raise self._damaged(error) from None
         return frame, Place(self.path)
+
+    def _column(self, name: str, table: pa.Table | pa.RecordBatch) -> pl.Series:
+        column = pl.Series(name, _plain(table.column(name)))
+        repeats = name in self.repeating and column.dtype == pl.String
+        return column.cast(pl.Categorical) if repeats else column
 
     def _damaged(self, error: BaseException) -> DataError:
         first = (str(error).splitlines() or ["no reason given"])[0].rstrip(".")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lightrec import plugins
 from lightrec.blame import provider
+from lightrec.data.casts import PART
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain, with_texts
 from lightrec.data.events import Events, drop, drop_rare, encode, number, split_up
@@ -317,7 +318,11 @@ def fingerprint(tables: Mapping[str, pl.DataFrame | None], settings: Mapping[str
     """
     digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
     for name, table in tables.items():
-        digest.update(f"\0{name}\0{None if table is None else table.schema}\0".encode())
+        schema = None if table is None else table.clear().cast({pl.Categorical: pl.String}).schema
+        digest.update(f"\0{name}\0{schema}\0".encode())
         if table is not None:
-            digest.update(table.hash_rows().to_numpy().tobytes())
+            # The numbers of categories differ from process to process, their words do not.
+            for rows in table.iter_slices(PART):
+                words = rows.cast({pl.Categorical: pl.String})
+                digest.update(words.hash_rows().to_numpy().data)
     return digest.hexdigest()

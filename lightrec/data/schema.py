@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,10 +15,10 @@ from lightrec.errors import DataError
 from lightrec.keys import Column
 
 LOG_SCHEMA: Final[dict[str, pl.DataType]] = {
-    Column.USER: pl.String(),
-    Column.ITEM: pl.String(),
+    Column.USER: pl.Categorical(),
+    Column.ITEM: pl.Categorical(),
     Column.TIME: pl.Datetime("ms", "UTC"),
-    Column.FEEDBACK: pl.String(),
+    Column.FEEDBACK: pl.Categorical(),
     Column.VALUE: pl.Float64(),
     Column.COUNT: pl.Int64(),
     Column.SESSION: pl.String(),
@@ -27,7 +27,12 @@ LOG_SCHEMA: Final[dict[str, pl.DataType]] = {
     Column.PROPENSITY: pl.Float64(),
     Column.CANDIDATES: pl.List(pl.String()),
 }
-"""All columns of a log. None is ever missing; all but ``feedback`` may be null."""
+"""All columns of a log. None is ever missing; all but ``feedback`` may be null.
+
+Categories are text of which each event holds a number: 4 bytes in place of 16.
+"""
+WORDED: Final = tuple(name for name, dtype in LOG_SCHEMA.items() if dtype == pl.Categorical)
+"""Columns of a log whose texts repeat."""
 
 _LONGEST: Final = 60
 _NUMBERED: Final = re.compile(r"(Row|Line) (\d+)( has\b| is\b| holds\b| lists\b)?(.*)", re.DOTALL)
@@ -85,6 +90,8 @@ class Table(ABC):
 
     path: Path | str
     names: list[str]
+    repeating: Collection[str] = ()
+    """Columns whose texts repeat, which may be read as categories to save memory."""
     headed = True
     """Whether the columns have names of their own, and not only positions."""
     form = ""

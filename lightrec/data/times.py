@@ -108,7 +108,7 @@ def parse_times(
     # Where most cannot be read, they have been misunderstood.
     few = int((bad | odd).sum()) <= parsed.count() - int(odd.sum())
     more = "; correct it, or leave such rows out with --skip-broken broken.csv" if few else ""
-    shown = parsed.cast(pl.String) if column.dtype.is_temporal() else column
+    shown = parsed.cast(pl.String) if column.dtype.is_temporal() and odd.any() else column
     problems.add_rows(bad, lambda row: place.value(column, row, expected + more))
     problems.add_rows(odd, lambda row: place.value(shown, row, f"the time of an event{more}"))
     return parsed.set(odd, None)

@@ -64,28 +64,30 @@ def bots(log: InteractionLog, goal: Sequence[str] = ()) -> dict[str, str]:
     programs: dict[str, str] = {}
     if not log.has(Column.USER):
         return programs
+    is_goal = pl.col(Column.FEEDBACK).is_in([*goal])
+    rate = log.events.select(is_goal.filter(pl.col(Column.USER).is_not_null()).mean()).item()
+    stamps = log.events[Column.TIME].drop_nulls().to_physical()
+    unit = next(unit for unit in UNITS if (stamps % unit == 0).all())
     user, time = pl.col(Column.USER), pl.col(Column.TIME)
-    events = log.events.select(Column.USER, Column.TIME, Column.FEEDBACK).drop_nulls(Column.USER)
-    if goal:
-        is_goal = pl.col(Column.FEEDBACK).is_in([*goal])
-        rate = events.select(is_goal.mean()).item()
-        each = events.group_by(user).agg(n=pl.len(), had=is_goal.sum())
-        none = each.filter((pl.col("had") == 0) & (pl.col("n") * rate >= EXPECTED))
-        reason = f"no {' or '.join(goal)} in {{:,}} events, where others have {{:.0f}}"
-        programs |= {name: reason.format(n, n * rate) for name, n, _ in none.iter_rows()}
-    times = events.drop_nulls(Column.TIME).unique([Column.USER, Column.TIME]).sort(user, time)
-    gaps = times.with_columns(gap=time.diff().over(user).dt.total_milliseconds()).drop_nulls()
-    if gaps.height:
-        middle, stamps = pl.col("gap").median(), times[Column.TIME].to_physical()
-        unit = next(unit for unit in UNITS if (stamps % unit == 0).all())
-        near = (pl.col("gap") / middle - 1).abs() <= 0.1
-        each = gaps.group_by(user).agg(n=pl.len(), median=middle, near=near.mean())
-        within = pl.col("median").is_between(COARSE * unit, 3_600_000)
-        clocks = each.filter(within & (pl.col("n") >= GAPS) & (pl.col("near") >= STEADY))
-        for name, n, median, _ in clocks.iter_rows():
-            programs[name] = f"an event every {median / 1000:g} seconds, {n:,} times"
-    days = times.group_by(user, time.dt.date().alias("day"))
-    hours = days.agg(hours=time.dt.hour().n_unique()).group_by(user).agg(pl.col("hours").max())
-    for name, count in hours.filter(pl.col("hours") >= HOURS).iter_rows():
-        programs[name] = f"events in {count} hours of one day"
+    for events in log.by_users(Column.TIME, Column.FEEDBACK):
+        events = events.drop_nulls(Column.USER)
+        if goal:
+            each = events.group_by(user).agg(n=pl.len(), had=is_goal.sum())
+            none = each.filter((pl.col("had") == 0) & (pl.col("n") * rate >= EXPECTED))
+            reason = f"no {' or '.join(goal)} in {{:,}} events, where others have {{:.0f}}"
+            programs |= {name: reason.format(n, n * rate) for name, n, _ in none.iter_rows()}
+        times = events.drop_nulls(Column.TIME).unique([Column.USER, Column.TIME]).sort(user, time)
+        gaps = times.with_columns(gap=time.diff().over(user).dt.total_milliseconds()).drop_nulls()
+        if gaps.height:
+            middle = pl.col("gap").median()
+            near = (pl.col("gap") / middle - 1).abs() <= 0.1
+            each = gaps.group_by(user).agg(n=pl.len(), median=middle, near=near.mean())
+            within = pl.col("median").is_between(COARSE * unit, 3_600_000)
+            clocks = each.filter(within & (pl.col("n") >= GAPS) & (pl.col("near") >= STEADY))
+            for name, n, median, _ in clocks.iter_rows():
+                programs[name] = f"an event every {median / 1000:g} seconds, {n:,} times"
+        days = times.group_by(user, time.dt.date().alias("day"))
+        hours = days.agg(hours=time.dt.hour().n_unique()).group_by(user).agg(pl.col("hours").max())
+        for name, count in hours.filter(pl.col("hours") >= HOURS).iter_rows():
+            programs[name] = f"events in {count} hours of one day"
     return dict(sorted(programs.items()))

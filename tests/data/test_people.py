@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 
 from lightrec.__main__ import main
-from lightrec.api import EventStore, InteractionLog, Key, RecipeError, Run, Users
+from lightrec.api import Domain, EventStore, InteractionLog, Key, RecipeError, Run, Users
 from lightrec.data.outside import Outside
+from lightrec.data.pairs import funnel
 from lightrec.data.people import People
 from lightrec.data.readers.base import Tables
 from lightrec.data.readers.canonical import write_tables
@@ -172,3 +173,26 @@ def test_ids_may_lead_to_each_other():
     assert persons(None) == (None, {})
     log = InteractionLog(pl.DataFrame({"user": ["a", "x"], "item": ["1", "2"]}))
     assert renamed(log, whose).events["user"].to_list() == ["c", "x"]
+
+
+def test_a_log_in_parts_is_read_as_a_whole_one(shop, tmp_path, monkeypatch):
+    log = named(shop[0].events)
+    whole = prepared(log, tmp_path / "whole", k_core=5)
+    found = bots(log, ["order"]), funnel(log, Domain())
+    for module in ("log", "pairs", "casts"):
+        name = "PART" if module == "casts" else "HELD"
+        monkeypatch.setattr(f"lightrec.data.{module}.{name}", 100)
+    parts = [*log.by_users("item")]
+    assert len(parts) > 20
+    assert sum(part.height for part in parts) == len(log)
+    assert len({*log.users()}) == sum(part["user"].n_unique() for part in parts)
+    assert (bots(log, ["order"]), funnel(log, Domain())) == found
+    assert all(found)
+    again = named(shop[0].events)
+    assert again.events.equals(log.events)
+    parted = prepared(again, tmp_path / "parted", k_core=5)
+    assert parted.meta == whole.meta
+    for name in ("items", "offsets", "parts", "strengths", "times"):
+        assert (
+            np.load(parted.folder / f"{name}.npy") == np.load(whole.folder / f"{name}.npy")
+        ).all()

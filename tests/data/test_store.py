@@ -145,7 +145,7 @@ def test_every_event_keeps_what_the_log_says(tmp_path):
     store = prepared(EVENTS, tmp_path / "store")
     # By user, then time.
     expected = InteractionLog(EVENTS).events[[2, 1, 0, 3]].select(store.log.columns)
-    assert_frame_equal(store.log.cast({"feedback": pl.String}), expected, check_exact=True)
+    assert_frame_equal(store.log.cast({"feedback": pl.Categorical}), expected, check_exact=True)
     assert {*EVENTS.columns} - {*store.log.columns} == {"user", "item", "time", "candidates"}
     assert [*store.log["feedback"]] == ["skip", "play", "play", "buy"]
     assert store.candidates.tolist() == [[2, 0], [1, 2], [1, 0], [2, 1]]

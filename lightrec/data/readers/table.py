@@ -23,7 +23,7 @@ from lightrec.data.readers.columns import (
 )
 from lightrec.data.readers.delimited import JsonTable, TextTable
 from lightrec.data.readers.text import COMPRESSED, open_text
-from lightrec.data.schema import NAMED, Place, Problems, Table
+from lightrec.data.schema import NAMED, WORDED, Place, Problems, Table
 from lightrec.data.times import looks_like_times
 from lightrec.data.types import in_brackets
 from lightrec.errors import DataError
@@ -112,13 +112,16 @@ class TableReader(Reader):
         needed = [] if Column.CANDIDATES in wanted else [Column.ITEM]
         matched = self._match(table, names, wanted, needed, problems)
         broken = problems if self.skip is None else Problems(path)
+        table.repeating = [matched[name] for name in WORDED if name in matched]
         frame, place = table.read(list(matched.values()) or table.names[:1], broken)
         # The values of columns that are missing or duplicated cannot be checked.
         if not matched or not frame.height or (needed and Column.ITEM not in matched):
             problems.check()
         frame = frame.select(
             pl.col(name).alias(column) for column, name in matched.items() if name in frame.columns
-        ).cast({pl.Categorical: pl.String})
+        )
+        categories = pl.selectors.categorical() - pl.selectors.by_name(*WORDED, require_all=False)
+        frame = frame.cast({categories: pl.String})
         if frame.schema.get(Column.CANDIDATES) == pl.String:
             frame = frame.with_columns(_split_list(frame[Column.CANDIDATES]))
         frame = _with_impressions(frame, matched.get(Column.VALUE, "").lower())
@@ -314,7 +317,7 @@ def _with_returns(frame: pl.DataFrame, report: Callable[[str], None]) -> pl.Data
     :param report: what takes a sentence about those of other kinds.
     """
     kinds = frame.get_column(Column.FEEDBACK, default=None)
-    wordless = kinds is not None and kinds.dtype != pl.String
+    wordless = kinds is not None and kinds.dtype not in (pl.String, pl.Categorical)
     if wordless or Column.COUNT not in frame.columns:
         return frame
     counts = frame[Column.COUNT].cast(pl.Int64, strict=False)
