@@ -42,7 +42,7 @@ def ranks(events: EvaluationEvents, score: Scores) -> dict[str, RankingResult]:
 def ranked(run: Run) -> dict[str, RankingResult]:
     """Rank the test events with the blend, the weighted sum that it begins with, and each part."""
     blend = run.blend
-    every = {RANKER: blend.ranker} | item_models(run)
+    every = {RANKER: blend.ranker} | dict(item_models(run))
     others = {name: each for name, each in every.items() if name not in blend.parts}
 
     def score(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -93,6 +93,6 @@ def cold(cell: Cell) -> dict[str, float]:
     """
     seed = ["--data.split", "item-cold", "--data.seed", str(cell.seed)]
     run = cell.run(*cell.options, *seed, "--ranker.trainer.max_epochs", "0", "--until", "ranker")
-    found = cold_metrics(run.data, run.blend, item_models(run), 256, EVENTS, cell.seed)
+    found = cold_metrics(run.data, run.blend, dict(item_models(run)), 256, EVENTS, cell.seed)
     keys = {way: f"cold/{name}/recall@10" for name, way in WAYS.items()}
     return {way: found[key] for way, key in keys.items() if key in found}

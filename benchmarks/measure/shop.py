@@ -90,7 +90,7 @@ def ranked(recommender: str, run: Run, whole: EventStore) -> dict[str, list[floa
     scorers: dict[str, Scorer] = {
         "blend": by_history(run.blend),
         "ranker": by_history(Blend(run.blend.ranker)),
-        **{name: by_history(model) for name, model in item_models(run).items()},
+        **{name: by_history(model) for name, model in item_models(run)},
         "Popularity": by_history(Popularity().fit(Evidence.of(run.data, torch.zeros(0, 0)))),
     }
     events, values = HeldOutLog(None).events(whole, 0), dict[str, list[float]]()
