@@ -112,8 +112,8 @@ class ParquetTable(Table):
 
     def _column(self, name: str, table: pa.Table | pa.RecordBatch) -> pl.Series:
         column = pl.Series(name, _plain(table.column(name)))
-        repeats = name in self.repeating and column.dtype == pl.String
-        return column.cast(pl.Categorical) if repeats else column
+        is_category = name in self.repeating and column.dtype == pl.String
+        return column.cast(pl.Categorical) if is_category else column
 
     def _damaged(self, error: BaseException) -> DataError:
         first = (str(error).splitlines() or ["no reason given"])[0].rstrip(".")

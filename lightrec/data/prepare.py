@@ -323,6 +323,5 @@ def fingerprint(tables: Mapping[str, pl.DataFrame | None], settings: Mapping[str
         if table is not None:
             # The numbers of categories differ from process to process, their words do not.
             for rows in table.iter_slices(PART):
-                words = rows.cast({pl.Categorical: pl.String})
-                digest.update(words.hash_rows().to_numpy().data)
+                digest.update(rows.cast({pl.Categorical: pl.String}).hash_rows().to_numpy().data)
     return digest.hexdigest()

@@ -1,6 +1,5 @@
 """Every cell and table that ships: what it names is there, by the settings of its recipes."""
 
-from inspect import isfunction
 from pathlib import Path
 
 import pytest
@@ -35,7 +34,7 @@ def test_what_a_cell_names_is_there(name):
             needed = [ROOT / "measure" / f"{module}.py"] if "-m" in words else []
         assert all(path.is_file() for path in needed)
         writers = {each.partition(" ")[0] for each in cell.files} - {*logs.SHARED}
-        assert all(isfunction(getattr(logs, each)) for each in writers)
+        assert all(callable(getattr(logs, each)) for each in writers)
 
 
 def test_the_results_keep_their_limits():

@@ -57,7 +57,7 @@ class MindReader(PublishedReader):
         words = pl.col(Column.ITEM).str.strip_chars().str.split(" ")
         earlier = rows.with_columns(words, time=pl.lit(first, log.events.schema[Column.TIME]))
         earlier = earlier.explode(Column.ITEM)
-        clicks = pl.concat([earlier, log.events], how="diagonal")
+        clicks = pl.concat([earlier, log.events.cast({pl.Categorical: pl.String})], how="diagonal")
         return InteractionLog(clicks.with_columns(feedback=pl.lit("click")), place=log.place)
 
     def items(self, file: Path) -> Catalog | None:

@@ -45,6 +45,7 @@ REQUEST: Final = "request"
 EPOCH: Final = date(1970, 1, 1)
 LOG: Final[pa.Schema] = (
     pl.DataFrame(schema=LOG_SCHEMA)
+    .cast({pl.Categorical: pl.String})
     .to_arrow()
     .schema.with_metadata({VERSION_KEY: str(SCHEMA_VERSION), KIND_KEY: "log"})
 )

@@ -84,7 +84,7 @@ class FriendsReader(PublishedReader):
     def items(self, file: Path) -> Catalog:
         """The people, with the artists that they play most where these are known."""
         people = self.events(file).events.select(Column.ITEM).unique(maintain_order=True)
-        people = people.with_columns(pl.col(Column.ITEM).alias(MAKER))
+        people = people.cast(pl.String).with_columns(pl.col(Column.ITEM).alias(MAKER))
         plays, artists = self.beside(file, "user_artists.dat"), self.beside(file, "artists.dat")
         if plays and artists:
             names = {Column.ITEM: "userID", "artist": "artistID", "plays": "weight"}

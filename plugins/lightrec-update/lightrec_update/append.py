@@ -63,7 +63,7 @@ def appended_tables(
     except NothingNew:  # but perhaps other settings
         tables, nothing = Appended(*vars(kept).values()), True
     settings["appended"] = account(kept, tables, logs, catalog, users)
-    fresh = tables.log.events[Column.ITEM].tail(sum(tables.new)).drop_nulls()
+    fresh = tables.log.events[Column.ITEM].tail(sum(tables.new)).drop_nulls().cast(pl.String)
     put = [] if catalog is None else [catalog.rows[Column.ITEM]]
     settings["also"] = pl.concat([old.catalog[Column.ITEM], fresh, *put]).unique().sort()
     if tables.catalog is kept.catalog and settings.get("languages") is None:

@@ -44,7 +44,7 @@ class Answers:
         tables = read_tables(Path(log), items=None if items is None else Path(items))
         events = tables.log.rows.drop_nulls([Column.USER, Column.ITEM])
         graded = events[Column.VALUE].is_not_null().any()
-        names = events[Column.ITEM].unique().sort()
+        names = events[Column.ITEM].unique().cast(pl.String).sort()
         rows = pl.DataFrame({Column.ITEM: names})
         if tables.catalog is not None:
             rows = tables.catalog.rows.join(rows, on=Column.ITEM, how="semi")
