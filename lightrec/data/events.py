@@ -228,11 +228,9 @@ def drop(
             back, reaches = taken_back(events), events.reaches
             stays = ~reaches  # what does not reach the goal may come again
             which = slice(None) if reaches.all() else reaches  # as a copy takes memory
-            stays[which] = strongest_of_pairs(
-                events.users[which],
-                events.items[which],
-                np.where(back, -np.inf, events.strengths)[which],
-            )
+            worth = np.where(back, -np.inf, events.strengths) if back.any() else events.strengths
+            pairs = events.users[which], events.items[which]
+            stays[which] = strongest_of_pairs(*pairs, worth[which])
             # Where only the goal's events are paired, what was taken back was had all the same.
             events.unwanted |= back & reaches
             events.take(stays, "dropped_repeated")

@@ -81,8 +81,9 @@ def strongest_of_pairs(users: Codes, items: Codes, strengths: NDArray[np.floatin
     :returns: (E,) bool.
     """
     strongest, parts = np.zeros(len(users), bool), len(users) // HELD + 1
+    part_of = (users % parts).astype(np.min_scalar_type(parts))
     for part in range(parts):  # of the users, as what follows takes 40 bytes an event
-        rows = np.flatnonzero(users % parts == part)
+        rows = np.flatnonzero(part_of == part)
         rows = rows[np.argsort(-strengths[rows], kind="stable")]
         pairs = users[rows].astype(np.int64) * (int(items.max(initial=0)) + 1) + items[rows]
         strongest[rows[np.unique(pairs, return_index=True)[1]]] = True
