@@ -231,6 +231,7 @@ def drop(
             worth = np.where(back, -np.inf, events.strengths) if back.any() else events.strengths
             pairs = events.users[which], events.items[which]
             stays[which] = strongest_of_pairs(*pairs, worth[which])
+            del pairs, worth
             # Where only the goal's events are paired, what was taken back was had all the same.
             events.unwanted |= back & reaches
             events.take(stays, "dropped_repeated")
@@ -341,18 +342,17 @@ def leave_one_out(offsets: NDArray[np.int64], is_target: Mask, goal: Mask) -> ND
     before = np.zeros(len(parts) + 1, number)
     np.cumsum(is_target, out=before[1:])
     follows = before[:-1] > np.repeat(before[offsets[:-1]], lengths)
-    # Boundaries of users among the events that may be held out.
-    held_out = np.flatnonzero(goal & follows)
-    del before, follows
-    bounds = np.searchsorted(held_out, offsets)
-    counts, ends = np.diff(bounds), bounds[1:]
-    parts[held_out[ends[counts >= 1] - 1]] = TEST
-    parts[held_out[ends[counts >= 2] - 2]] = VALIDATION
-    known_to = np.array(offsets[1:])
-    held_out = held_out[parts[held_out] != TRAIN]
-    np.minimum.at(known_to, np.searchsorted(offsets, held_out, "right") - 1, held_out)
-    later = np.arange(len(parts), dtype=number) > np.repeat(known_to.astype(number), lengths)
-    parts[(parts == TRAIN) & later] = CONTEXT
+    # The n-th event that may be held out is where the count of these becomes n.
+    np.cumsum(goal & follows, out=before[1:])
+    ends, counts = before[offsets[1:]], np.diff(before[offsets])
+    first, step = np.array(offsets[1:]), np.zeros(len(parts) + 1, np.int8)
+    for latest, part in ((1, TEST), (2, VALIDATION)):
+        users = counts >= latest
+        first[users] = np.searchsorted(before, ends[users] - (latest - 1)) - 1
+        parts[first[users]] = part
+    step[first[counts >= 1] + 1] += 1
+    step[offsets[1:][counts >= 1]] -= 1
+    parts[(parts == TRAIN) & (np.cumsum(step[:-1], dtype=np.int8) > 0)] = CONTEXT
     return parts
 
 
