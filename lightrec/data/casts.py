@@ -18,7 +18,7 @@ from lightrec.keys import Column
 WHOLE: Final = r"^-?(0|[1-9]\d{0,17})$"
 PLAIN: Final = r"^-?(0|[1-9]\d{0,17})(\.\d+)?([eE][+-]?\d{1,2})?$"
 PART: Final = 1 << 22
-"""Values that are text at once, of a column that is held as numbers."""
+"""Values of a column that are converted to or from text at once."""
 _CURRENCY: Final = r"[€$£¥₹₩]|EUR|USD|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|kr|zł|Rs\.?"
 _PRICE: Final = rf"^(-?)\s*({_CURRENCY})?\s*(-?)(\d[\d.,'\s]*?)\s*({_CURRENCY})?$"
 _SIGNS: Final = dict(EUR="€", USD="$", GBP="£", INR="₹", Rs="₹", PLN="zł") | {"Rs.": "₹"}

@@ -82,7 +82,7 @@ def strongest_of_pairs(users: Codes, items: Codes, strengths: NDArray[np.floatin
     """
     strongest, parts = np.zeros(len(users), bool), len(users) // HELD + 1
     part_of = (users % parts).astype(np.min_scalar_type(parts))
-    for part in range(parts):  # of the users, as what follows takes 40 bytes an event
+    for part in range(parts):  # of the users: what follows takes some 40 bytes an event
         rows = np.flatnonzero(part_of == part)
         rows = rows[np.argsort(-strengths[rows], kind="stable")]
         pairs = users[rows].astype(np.int64) * (int(items.max(initial=0)) + 1) + items[rows]

@@ -189,7 +189,7 @@ class Blend(nn.Module):
 
 
 def rows_held(size: int) -> int:
-    """How many rows of so many values are :data:`HELD` values; one at least."""
+    """The number of rows of ``size`` values that fit into :data:`HELD` values; at least one."""
     return max(1, HELD // max(size, 1))
 
 

@@ -38,8 +38,8 @@ HEAD: Final = 32
 SAMPLE: Final = 1_024
 """Items that stand for all others."""
 TRIMMED: Final = 16
-"""Batches of candidates after which memory is given back: what is kept of each lies between what is
-free."""
+"""Batches of candidates after which freed memory goes back: the small tables that are kept lie
+between the large ones that were freed."""
 
 
 def blend(
