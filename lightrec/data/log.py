@@ -87,9 +87,9 @@ class InteractionLog(CanonicalTable):
         """The events, with all columns of the schema in its order."""
 
     def by_users(self, *columns: str | pl.Expr) -> Iterator[pl.DataFrame]:
-        """Columns in pieces, with the users, each of which is in one piece: for what takes memory.
+        """Some columns and the users, as in :meth:`users`, in pieces of some :data:`HELD` events.
 
-        Made-up users are as in :meth:`users`.
+        All events of a user are in one piece, in the order of the log.
         """
         users = self.users()
         events = self.events.select(columns).with_columns(users.alias(Column.USER))
