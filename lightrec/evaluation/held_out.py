@@ -31,7 +31,7 @@ from lightrec.intervals import bootstrap_interval
 from lightrec.keys import Key
 from lightrec.memory import give_back
 from lightrec.policies.baselines import PopularityPolicy
-from lightrec.ranking.blend import Blend, described_models
+from lightrec.ranking.blend import Blend, described_models, rows_held
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, ItemModel, Popularity, RecentPopularity
 from lightrec.ranking.metrics import CUTOFFS, RankingResult, evaluate_scores
@@ -67,6 +67,8 @@ PARTS = {
 """What the headline is of, all held-out events first, with a note on each."""
 BELIEVED = 0.9
 """NDCG@10 above which nobody should believe it."""
+COPIES = 8
+"""Tables of all items' scores that exist at once while events are ranked."""
 FEW = 300
 """Held-out events below which the page warns of chance."""
 
@@ -75,7 +77,7 @@ class HeldOutLog(Evaluator):
     """Ranks all items for the test events: blend, its ranker alone, policy, item models, random.
 
     :param max_events: at most so many test events, drawn by the seed; None for all.
-    :param batch_size: events ranked at once.
+    :param batch_size: events ranked at once; fewer in a large catalog, whose scores take memory.
     """
 
     def __init__(self, max_events: int | None = 20_000, batch_size: int = 256) -> None:
@@ -120,13 +122,18 @@ class HeldOutLog(Evaluator):
             for part, of in parts.items():
                 key = ADVANTAGE.format(f"{name}/{part}")
                 metrics |= mean_of_users(key, lead[of], ranked.users[of], seed)
-        return metrics | cold_metrics(store, blend, models, self.batch_size, self.max_events, seed)
+        size = self._batch_size(store)
+        return metrics | cold_metrics(store, blend, models, size, self.max_events, seed)
 
     def events(self, store: EventStore, seed: int) -> EvaluationEvents:
         """The test events in the order in which they are ranked."""
+        size = self._batch_size(store)
         return EvaluationEvents(
-            Sequences.all_events(store), TEST, None, self.batch_size, self.max_events, seed
+            Sequences.all_events(store), TEST, None, size, self.max_events, seed
         )
+
+    def _batch_size(self, store: EventStore) -> int:
+        return min(self.batch_size, rows_held(COPIES * store.num_items))
 
     def rank(self, store: EventStore, scorer: Scorer, seed: int) -> RankingResult:
         """Rank the test events with one scorer, seen items left out.
@@ -184,9 +191,8 @@ def item_models(run: Run) -> dict[str, ItemModel]:
             continue
         with suppress(NotApplicable):
             blended = name in run.blend.item_models
-            # What it finds out for settings of its own goes with it.
-            fresh = replace(evidence)
-            models[name] = run.blend.item_model(name) if blended else model.fit(fresh)
+            # What a fit finds out for other settings goes with its evidence.
+            models[name] = run.blend.item_model(name) if blended else model.fit(replace(evidence))
             give_back()
     return models
 

@@ -43,6 +43,8 @@ GROUP = 50
 PLACES = (0, 1, 2, 3)
 RATES = (0.1, 0.2, 0.3)
 """Rates of exploration: as many places on average as are reserved above."""
+OTHERS = 5_000
+"""Held-out events of other items that say what places for new items cost: the same in all ways."""
 TITLES = {
     "map": "scores of other items, mapped by their texts",
     "TextNeighbours": "text neighbours of recent items",
@@ -195,7 +197,8 @@ def cold_metrics(
 ) -> dict[str, float]:
     """Judge what is done for cold items, among it the text neighbours of some fitted item models.
 
-    :param limit: at most so many events, drawn by the seed; None for all.
+    :param limit: at most so many events, drawn by the seed; None for all. Of other items' there are
+        :data:`OTHERS` at most.
     :returns: ``cold/…``; nothing where no held-out event is about a cold item with a text.
     """
     if (mapped := TextMap.of(blend, store)) is None:
@@ -203,9 +206,10 @@ def cold_metrics(
     tested = Sequences.targets(store, TEST)
     trained = store.popularity()[tested.items] > 0
     new = Sequences.targets(store, COLD) if store.has_cold else tested.only(~trained)
+    fewer = OTHERS if limit is None else min(limit, OTHERS)
     cold, warm = (
-        EvaluationEvents(Sequences.all_events(store), targets, None, batch_size, limit, seed)
-        for targets in (new, tested.only(trained))
+        EvaluationEvents(Sequences.all_events(store), targets, None, batch_size, most, seed)
+        for targets, most in ((new, limit), (tested.only(trained), fewer))
     )
     if not len(cold.events):
         return {}

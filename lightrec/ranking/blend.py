@@ -186,12 +186,17 @@ class Blend(nn.Module):
         return blend
 
 
+def rows_held(size: int) -> int:
+    """How many rows of so many values are :data:`HELD` values; one at least."""
+    return max(1, HELD // max(size, 1))
+
+
 def pieces(rows: int, size: int) -> Iterator[slice]:
     """Divide the rows of a batch so that no more than :data:`HELD` values are held at once.
 
     :param size: values of a row.
     """
-    step = max(1, HELD // max(size, 1))
+    step = rows_held(size)
     return (slice(start, start + step) for start in range(0, max(rows, 1), step))
 
 

@@ -37,6 +37,9 @@ HEAD: Final = 32
 """The items that each part puts first are compared with the one that came."""
 SAMPLE: Final = 1_024
 """Items that stand for all others."""
+TRIMMED: Final = 16
+"""Batches of candidates after which memory is given back: what is kept of each lies between what is
+free."""
 
 
 def blend(
@@ -205,6 +208,8 @@ def candidates(mixed: Blend, data: SequenceData, batches: Iterable[Batch]) -> Ca
         places = torch.cat([top, sample.expand(len(target), -1)], 1)
         differences = parts.gather(2, places.expand(len(names), -1, -1)).where(held, ABSENT)
         blocks.append((differences, stands.where(held, -torch.inf), batch[Key.USER]))
+        if len(blocks) % TRIMMED == 0:
+            give_back()
     pieces = [torch.cat(kind, -2 if kind[0].ndim > 1 else 0) for kind in zip(*blocks, strict=True)]
     return Candidates(pieces[0], pieces[1], first, pieces[2])
 

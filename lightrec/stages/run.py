@@ -1,5 +1,6 @@
 """`lightrec run`: all stages in their order, skipping those whose inputs have not changed."""
 
+import gc
 import json
 import os
 import shlex
@@ -399,4 +400,5 @@ def execute(stage: Stage, anew: bool = False) -> None:
             from lightrec.stages.train import train
 
             train(stage)
+            gc.collect()  # a trainer and what it trained hold each other
     give_back()
