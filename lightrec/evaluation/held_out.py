@@ -31,7 +31,7 @@ from lightrec.intervals import bootstrap_interval
 from lightrec.keys import Key
 from lightrec.memory import give_back
 from lightrec.policies.baselines import PopularityPolicy
-from lightrec.ranking.blend import Blend, described_models, rows_held
+from lightrec.ranking.blend import COPIES, Blend, described_models, rows_held
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, ItemModel, Popularity, RecentPopularity
 from lightrec.ranking.metrics import CUTOFFS, RankingResult, evaluate_scores
@@ -67,8 +67,6 @@ PARTS = {
 """What the headline is of, all held-out events first, with a note on each."""
 BELIEVED = 0.9
 """NDCG@10 above which nobody should believe it."""
-COPIES = 8
-"""Tables of all items' scores that exist at once while events are ranked."""
 FEW = 300
 """Held-out events below which the page warns of chance."""
 

@@ -26,6 +26,8 @@ RANKER: Final = "ranker"
 RERANKER: Final = "reranker"
 HELD: Final = 1 << 26
 """Scores of parts, all events' and all items', that are held at once."""
+COPIES: Final = 8
+"""Tables of all items' scores that exist at once where events are ranked."""
 
 
 class Blend(nn.Module):

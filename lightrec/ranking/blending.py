@@ -16,7 +16,7 @@ from lightrec.errors import NotApplicable, PluginError, RunError
 from lightrec.keys import PADDING, Column, Key
 from lightrec.memory import give_back
 from lightrec.progress import progress_bar
-from lightrec.ranking.blend import RANKER, Blend, described_models, names_of, pieces
+from lightrec.ranking.blend import COPIES, RANKER, Blend, described_models, names_of, pieces
 from lightrec.ranking.blend_weights import ABSENT, Candidates, choice_in_words, choose_weights
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, ItemModel, choose, combinations
@@ -69,7 +69,7 @@ def blend(
         counts = torch.from_numpy(data.store.popularity())
         scored = (
             (scores(batch), batch[Key.TARGET], batch[Key.SEEN], batch[Key.HISTORY])
-            for batch in judged
+            for batch in divided(judged, COPIES * data.num_items)
         )
         mixed.l2, mixed.text_weights = choose_map(items.vectors, texts, counts, scored, data.seed)
     print(f"The blend's weights: {choice_in_words(mixed.chosen, metrics)}", file=sys.stderr)
