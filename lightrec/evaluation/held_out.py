@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -34,6 +34,7 @@ from lightrec.policies.baselines import PopularityPolicy
 from lightrec.ranking.blend import COPIES, Blend, described_models, rows_held
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.item_models.base import Evidence, ItemModel, Popularity, RecentPopularity
+from lightrec.ranking.item_models.item_to_item import TextNeighbours
 from lightrec.ranking.metrics import CUTOFFS, RankingResult, evaluate_scores
 from lightrec.ranking.scorers import ItemScorer, Scorer, by_history
 from lightrec.run import Run
@@ -94,16 +95,22 @@ class HeldOutLog(Evaluator):
 
     def without_policy(self, run: Run, seed: int) -> dict[str, float]:
         """Rank with all but the policy, which a run has long before it has a policy."""
-        store, blend, models = run.data, run.blend, item_models(run)
+        store, blend = run.data, run.blend
         scorers: dict[str, Scorer] = {
             "blend": by_history(blend),
             "popularity": by_history(PopularityPolicy.from_run(run)),
             "random": random_scores(store.num_items, seed),
         }
-        if models:
-            scorers["ranker"] = by_history(Blend(blend.ranker))
-        scorers |= {name: by_history(model) for name, model in models.items()}
         results = {name: self.rank(store, scorer, seed) for name, scorer in scorers.items()}
+        alone, by_texts = dict[str, RankingResult](), dict[str, ItemModel]()
+        for name, model in item_models(run):
+            alone[name] = self.rank(store, by_history(model), seed)
+            if isinstance(model, TextNeighbours):
+                by_texts[name] = model
+            del model  # in a large catalog, so that the next one has its memory
+        if alone:
+            results["ranker"] = self.rank(store, by_history(Blend(blend.ranker)), seed)
+        results |= alone
         metrics: dict[str, float] = {}
         repeats = self.events(store, seed).met
         for name, result in results.items():
@@ -114,14 +121,14 @@ class HeldOutLog(Evaluator):
         metrics["test/events"] = len(ranked.ranks)
         if ranked.ineligible:
             metrics["test/ineligible_events"] = ranked.ineligible
-        for name in ("popularity", *models):
+        for name in ("popularity", *alone):
             lead, key = ranked.paired(results[name]), ADVANTAGE.format(name)
             metrics |= mean_of_users(key, lead, ranked.users, seed)
             for part, of in parts.items():
                 key = ADVANTAGE.format(f"{name}/{part}")
                 metrics |= mean_of_users(key, lead[of], ranked.users[of], seed)
         size = self._batch_size(store)
-        return metrics | cold_metrics(store, blend, models, size, self.max_events, seed)
+        return metrics | cold_metrics(store, blend, by_texts, size, self.max_events, seed)
 
     def events(self, store: EventStore, seed: int) -> EvaluationEvents:
         """The test events in the order in which they are ranked."""
@@ -149,7 +156,7 @@ def scorers_of(
 
     :param policy: whether the run's policy is among them, after the blend.
     """
-    fitted = item_models(run) if models else {}
+    fitted = dict(item_models(run)) if models else {}
     parts: dict[str, ItemScorer] = {"blend": run.blend}
     if policy and run.has("policy"):
         parts["policy"] = run.policy
@@ -177,22 +184,23 @@ def random_scores(num_items: int, seed: int = 0) -> Scorer:
     return scores
 
 
-def item_models(run: Run) -> dict[str, ItemModel]:
-    """The item models that a run's blend chose from, but for popularity.
+def item_models(run: Run) -> Iterator[tuple[str, ItemModel]]:
+    """The item models that a run's blend chose from, but for popularity, one after the other.
 
     Those that it leaves out are fitted again with the settings chosen there.
     """
     evidence = Evidence.of(run.data, run.ranker.items.vectors)
-    models: dict[str, ItemModel] = {}
-    for name, model in described_models(run.folder("ranker")).items():
+    described = described_models(run.folder("ranker"))
+    for name in [*described]:
+        model = described.pop(name)
         if isinstance(model, Popularity) and not isinstance(model, RecentPopularity):
             continue
         with suppress(NotApplicable):
             blended = name in run.blend.item_models
             # What a fit finds out for other settings goes with its evidence.
-            models[name] = run.blend.item_model(name) if blended else model.fit(replace(evidence))
+            model = run.blend.item_model(name) if blended else model.fit(replace(evidence))
             give_back()
-    return models
+            yield name, model
 
 
 def findings(metrics: Metrics, validation: Metrics) -> Findings:

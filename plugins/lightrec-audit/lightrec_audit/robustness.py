@@ -39,7 +39,7 @@ class Robustness(Evaluator):
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """``robust/<recommender>/…``."""
-        models, scorers = item_models(run), {BLEND: by_history(run.blend)}
+        models, scorers = dict(item_models(run)), {BLEND: by_history(run.blend)}
         scorers |= {name: by_history(model) for name, model in models.items()}
         log = HeldOutLog(MAX_EVENTS)
         plain = {name: log.rank(run.data, scorer, seed) for name, scorer in scorers.items()}
