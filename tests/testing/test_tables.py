@@ -1,7 +1,6 @@
 """Each check of a domain, a reader and an evaluator fails for one that is wrong in just that."""
 
 import itertools
-from datetime import datetime
 
 import numpy as np
 import polars as pl
@@ -58,10 +57,6 @@ def by_rows(self, audience):
     had = np.zeros((audience.users.height, audience.items.height + 2), bool)
     np.put_along_axis(had, audience.past.history, True, axis=1)
     return had[:, :-2]
-
-
-def today(self, audience):
-    return Invents.had(self, audience) & (datetime.now().year > 2000)
 
 
 def joined(self, items):
@@ -190,8 +185,6 @@ def checks(tmp_path, monkeypatch):
         (Titles, {"eligible": past_unsaid}, {"eligible", "reads", "renumbered"}),
         (Invents, {"column": "membr"}, {"reads"}),
         (Invents, {"kinds": ["dome"]}, {"reads"}),
-        (Invents, {"had": lambda s, audience: np.zeros((1, 1), bool)}, {"reads"}),
-        (Invents, {"had": today}, {"reads"}),
         (Invents, {"had": by_rows}, {"renumbered"}),
         (Invents, {"synthetic": lambda s, to, _: Invents.synthetic(s, to, 0)}, {"synthetic"}),
         (

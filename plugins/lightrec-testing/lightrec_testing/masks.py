@@ -1,15 +1,9 @@
 """The contract of a domain's mask: what may be shown to whom, tried on the log that it makes up."""
 
-import datetime
-import sys
-import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
-from copy import deepcopy
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -21,17 +15,12 @@ from lightrec.data.audience import Mask
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore, padded
 from lightrec_testing import tiny
-from lightrec_testing.contract import LIBRARIES, DoesNotApply, Faults, NotChecked, Note, promise
+from lightrec_testing.contract import DoesNotApply, Faults, NotChecked, Note, promise
 from lightrec_testing.invariants import BatchChecks, described, differences
 
 PEOPLE = 50
 """People of a log about whom a domain is asked."""
 FORBIDS_NOTHING = "It forbids nobody anything in its log: let `synthetic` make up more."
-DAY = 86_400_000
-"""Milliseconds."""
-CLOCKS = {time.time, time.time_ns, time.localtime, time.gmtime, datetime.date.today}
-CLOCKS |= {datetime.datetime.now, datetime.datetime.today, datetime.datetime.utcnow}
-"""Functions that tell the time of the machine."""
 
 
 class Names(list[str]):
@@ -116,39 +105,10 @@ class Case:
         audience.noted = self.noted["kinds"]
         return domain.eligible(audience)
 
-    def others(self) -> Iterator[tuple[str, "Case"]]:
-        """Change one thing at a time: its name, and the case after it."""
-        for what in ("users", "items"):
-            table: pl.DataFrame = getattr(self, what)
-            for name in table.columns:
-                for step in (1, table.height // 3, table.height // 2):
-                    places = np.roll(np.arange(table.height), -step)
-                    changes: Any = {what: table.with_columns(table[name].gather(places))}
-                    yield f"{what}.{name}", replace(self, **changes)
-        for days in (0.3, 1, 3, 91, 182, 365, -365, 3650):
-            yield "time", replace(self, times=self.times + int(days * DAY))
-            for each in (self.known[Key.TIME], self.known[Key.TIME][:, ::-1]):
-                moved = np.where(each > 0, each - int(days * DAY), each)
-                yield "past times", self.after(Key.TIME, moved)
-        history, count = self.known[Key.HISTORY], self.items.height
-        for step in (1, count // 3, count // 2):
-            moved = np.where(history > count, history, (history - 1 + step) % count + 1)
-            yield "past items", self.after(Key.HISTORY, moved * (history > PADDING))
-        yield "past items", self.after(Key.HISTORY, history * 0)
-        for kind in range(1, len(self.kinds) + 1) if Key.FEEDBACK in self.known else ():
-            yield "past kinds", self.after(Key.FEEDBACK, (history > PADDING) * kind)
-        yield "past session", self.after(Key.SO_FAR, self.known[Key.SO_FAR] * 0)
-        yield "past session", self.after(Key.SO_FAR, (history > PADDING).sum(1))
-        yield "past shown", self.after(Key.SHOWN, self.known[Key.SHOWN] * 0)
-
     def of_people(self, rows: slice) -> "Case":
         """The case of some of the people."""
         known = {key: values[rows] for key, values in self.known.items()}
         return replace(self, users=self.users[rows], times=self.times[rows], known=known)
-
-    def after(self, key: str, values: Any) -> "Case":
-        """The case in which something else is known of the past."""
-        return replace(self, known={**self.known, key: values})
 
     def renumbered(self, order: Any) -> "Case":
         """The case in which items stand in another order, kinds in the opposite one, and histories
@@ -204,46 +164,26 @@ class MaskChecks(BatchChecks):
         yield from differences({"all": whole, "again": whole}, {"all": again, "again": alone})
         yield from differences(dict(enumerate(tables)), {0: case.users, 1: case.items})
 
-    @promise(
-        "Correct the name, or let `synthetic` write what `eligible` reads; set `by_history` only "
-        "where the past counts; read the moment from `audience.time`."
-    )
+    @promise("Correct the name, or let `synthetic` write what `eligible` reads.")
     def reads(self) -> Faults:
-        """What a mask asks for is in the log: columns, and kinds of events; with `by_history`
-        another past changes it; and the clock of the machine is not asked.
+        """What a mask asks for is in the log, columns and kinds of events, and it forbids something
+        there.
         """
         domain, case = self.make(), self.case
-        with clock_readers() as lines:
-            before = case.mask(domain)
-        for line in sorted(lines):
-            yield f"The clock is read in {line}."
+        mask = case.mask(domain)
         tables = {"users": case.users.columns, "items": case.items.columns, "kinds": case.kinds}
-        asked = deepcopy(case.noted)
-        # Whether an event has a kind is not known in a log with one.
-        absent = {w: sorted(asked[w] - {*names}) for w, names in tables.items() if names}
-        for what, names in absent.items():
-            if names:
-                there = f"the log has {', '.join(tables[what])}."
-                there = f"Among {what} it asks for {', '.join(names)}, and {there}"
+        for what, names in tables.items():
+            # Whether an event has a kind is not known in a log with one.
+            absent = sorted(case.noted[what] - {*names}) if names else []
+            if absent:
+                there = f"the log has {', '.join(names)}."
+                there = f"Among {what} it asks for {', '.join(absent)}, and {there}"
                 if not domain.has_synthetic:
                     raise NotChecked(f"{there} Let `synthetic` make up a log.")
                 yield there
-        if before is None or before.all():
+        if mask is None or mask.all():
             raise NotChecked(FORBIDS_NOTHING)
-        changing = dict[str, bool]()
-        for what, other in case.others():
-            if not changing.setdefault(what, False) and (domain.by_history or "past" not in what):
-                changing[what] = any(differences(before, other.mask(domain)))
-        depends = [what for what, changes in changing.items() if changes]
-        if domain.by_history and not any(what.startswith("past") for what in depends):
-            yield "`by_history` is True, and the mask is the same for any past."
-        idle = [f"{w}.{name}" for w in ("users", "items") for name in sorted(asked[w])]
-        idle = [name for name in idle if not changing.get(name)]
-        also = f" It also asks for {', '.join(idle)}, which changes nothing." if idle else ""
-        yield Note(
-            f"It forbids {1 - before.mean():.0%} of the pairs of people and items of the log, and "
-            f"depends on {', '.join(depends) or 'nothing that was changed'}.{also}"
-        )
+        yield Note(f"It forbids {1 - mask.mean():.0%} of the pairs of people and items of the log.")
 
     @promise(
         "The row of item number n in `items` is n - 1, and the name of kind k is k - 1 in "
@@ -261,20 +201,3 @@ class MaskChecks(BatchChecks):
         wrong = before[:, order] != after
         if wrong.any():
             yield f"It changes for {int(wrong.sum())} of {wrong.size} pairs of people and items."
-
-
-@contextmanager
-def clock_readers() -> Iterator[set[str]]:
-    """Collect the lines, of no library, that ask the machine for the time."""
-    lines, before = set[str](), sys.getprofile()
-
-    def note(frame: FrameType, event: str, function: Callable[..., object]) -> None:
-        root = str(frame.f_globals.get("__name__")).partition(".")[0]
-        if event == "c_call" and function in CLOCKS and root not in LIBRARIES:
-            lines.add(f"line {frame.f_lineno} of {frame.f_code.co_filename}")
-
-    sys.setprofile(note)
-    try:
-        yield lines
-    finally:
-        sys.setprofile(before)
