@@ -59,12 +59,10 @@ def list_plugins(*, json: bool = False, strict: bool = False) -> int:
     for package in installed.packages:
         if not installed.parts_of(package) and str(package) not in installed.broken:
             print(f"{package}: no part by name; its modules are imported")
-    for sentence in installed.broken.values():
-        print(f"broken: {sentence}")
-    for sentence in installed.refused.values():
-        print(f"refused: {sentence}")
-    for sentence in unusable:
-        print(f"unusable: {sentence}")
+    bad = {"broken": installed.broken.values(), "refused": installed.refused.values()}
+    for fault, sentences in (bad | {"unusable": unusable}).items():
+        for sentence in sentences:
+            print(f"{fault}: {sentence}")
     return status
 
 

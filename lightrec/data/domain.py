@@ -38,9 +38,9 @@ ON_THE_WAY: Final = 0.1
 """The worth of an event that is not of the goal, where nobody says another."""
 
 
-def plain(kind: str) -> str:
-    """Write a kind of feedback without case and punctuation, as in :data:`NEGATIVE`."""
-    return re.sub(r"[\W_]", "", kind.lower())
+def plain(name: str) -> str:
+    """Write a name without case and punctuation, as kinds of feedback in :data:`NEGATIVE`."""
+    return re.sub(r"[\W_]", "", name.lower())
 
 
 class Domain:

@@ -13,7 +13,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from lightrec.data.files import save_tensors
-from lightrec.data.sequences import GAP_BUCKETS, Batch
+from lightrec.data.sequences import GAP_BUCKETS, Batch, with_only
 from lightrec.data.share import present_share
 from lightrec.encoders.base import ENCODER
 from lightrec.errors import RecipeError
@@ -92,9 +92,7 @@ class RankedStage(StageModule):
 
     def scores_of(self, histories: Tensor) -> Tensor:
         """Score all items for histories (B, L), from which declined offers are taken out."""
-        chosen = histories * (histories <= self.num_items)
-        order = (chosen != PADDING).int().argsort(dim=1, stable=True)
-        return self.scores({Key.HISTORY: chosen.gather(1, order)})
+        return self.scores(with_only({Key.HISTORY: histories}, histories <= self.num_items))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Compute the loss, and log its mean over the epoch."""

@@ -25,6 +25,7 @@ from lightrec.api import Evidence, ItemModel, Run, Stage, by_history
 from lightrec.blame import blaming
 from lightrec.cli.command import with_options_of
 from lightrec.cli.run import made
+from lightrec.data.domain import plain
 from lightrec.data.readers.base import read_tables
 from lightrec.errors import RecipeError, RunError, did_you_mean
 from lightrec.evaluation.base import Bars, Chart, Intervals, Table, number, spread
@@ -172,11 +173,6 @@ def find_models(words: Sequence[str]) -> dict[str, type[ItemModel] | None]:
             kind = _class_of(word)
             models[kind.__name__] = kind
     return models
-
-
-def plain(name: str) -> str:
-    """Write a name without case, dashes and underscores."""
-    return name.lower().replace("-", "").replace("_", "")
 
 
 def _class_of(word: str) -> type[ItemModel]:

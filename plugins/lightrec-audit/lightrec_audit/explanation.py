@@ -129,11 +129,8 @@ def _lines(shares: Sequence[tuple[float, str]]) -> Iterator[str]:
         bar = ("█" if share > 0 else "░") * round(BAR * abs(share) / largest)
         yield f"  {share:+7.1%}  {bar:<{BAR}}  {name}".rstrip()
     if rest:
-        yield f"  {len(rest)} others add {_sum(rest, 1)} and take {_sum(rest, -1)}"
-
-
-def _sum(shares: Sequence[float], sign: int) -> str:
-    return f"{sum(max(sign * share, 0.0) for share in shares):.1%}"
+        added, taken = (sum(max(sign * share, 0.0) for share in rest) for sign in (1, -1))
+        yield f"  {len(rest)} others add {added:.1%} and take {taken:.1%}"
 
 
 def _percent(probability: float) -> str:

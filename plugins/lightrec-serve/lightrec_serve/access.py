@@ -141,6 +141,7 @@ class Gate:
     ) -> None:
         self.app, self.limits, self.tokens, self.hosts = app, limits, tokens, hosts
         self.counted = counted
+        self._too_long = f"The body is longer than {limits.body:,} bytes."
         seconds = max(BURST, math.ceil(1 / limits.rate)) if limits.rate else BURST
         self._rate = RateLimitItemPerSecond(max(1, round(seconds * limits.rate)), seconds)
         self._clients = MovingWindowRateLimiter(MemoryStorage())
@@ -184,10 +185,6 @@ class Gate:
             await _problem(413, self._too_long)(scope, receive, send)
             return
         await self.app(scope, self._bounded(receive), send)
-
-    @property
-    def _too_long(self) -> str:
-        return f"The body is longer than {self.limits.body:,} bytes."
 
     def _bounded(self, receive: Receive) -> Receive:
         """Refuse a body while it comes: in parts, without its length, or slowly."""

@@ -3,8 +3,6 @@
 A policy that does not beat it has learned nothing of people, however well it does.
 """
 
-from collections.abc import Sequence
-
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
@@ -22,9 +20,7 @@ SEED = 900_000_007
 """Seed of the search: sessions that no policy is judged by."""
 
 
-def best_constant(
-    world: World, seed: int = SEED, rounds: int = 4, factors: Sequence[float] = FACTORS
-) -> Tensor:
+def best_constant(world: World, rounds: int = 4) -> Tensor:
     """Search the best constant list: those by reward now + factor · what a choice brings later.
 
     What an item brings now is its mean true reward, shown alone to everybody at first, and how
@@ -35,18 +31,17 @@ def best_constant(
     wins. It is the best of these few, not proven to be the best there is.
 
     :param world: whose sessions side by side are as many as a list is tried on.
-    :param seed: of the search's sessions.
     :param rounds: of random sessions.
     :returns: (N + 1,) float32, by which the list is ordered; column 0 minus infinity.
     """
-    now, taken = at_first(world, seed)
-    later = taken * brings_later(world, seed, rounds)
-    lists = [now + factor * later for factor in factors]
+    now, taken = at_first(world, SEED)
+    later = taken * brings_later(world, SEED, rounds)
+    lists = [now + factor * later for factor in FACTORS]
     if not world.repeats:
-        lists += [_falling(world, now, factor * later) for factor in factors]
+        lists += [_falling(world, now, factor * later) for factor in FACTORS]
     lists = [appeal.masked_fill(~world.offered, -torch.inf) for appeal in lists]
     shown = [ConstantListPolicy.from_appeal(each).logits for each in lists]
-    returns = [play(world, scores, seed).returns.mean() for scores in shown]
+    returns = [play(world, scores, SEED).returns.mean() for scores in shown]
     return lists[int(torch.stack(returns).argmax())]
 
 

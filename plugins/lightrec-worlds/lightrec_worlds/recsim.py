@@ -184,21 +184,18 @@ class InterestEvolution(PartedWorld):
         return weight.masked_fill_(items == PADDING, 0)
 
 
-def best_values(
-    reward: Tensor, following: Tensor, law: Tensor, steps: int, *, ranked: bool = True
-) -> Tensor:
+def best_values(reward: Tensor, following: Tensor, law: Tensor, steps: int) -> Tensor:
     """Values (steps + 1, S) in a tabular decision process, by steps that are left.
 
     :param reward: (S, A) float64: expected reward of an action.
     :param following: (S, A, S) float64: probabilities of the next state.
     :param law: (A,) float64: how probably the action of each rank is the best of an offer, see
-        :func:`ranks`; for a policy that looks at no state, how probably it shows each action.
-    :param ranked: whether the law is one of ranks.
+        :func:`ranks`.
     """
     values = [torch.zeros_like(reward[:, 0])]
     for _ in range(steps):
         worth = reward + following @ values[-1]
-        values.append((worth.sort(1).values if ranked else worth) @ law)
+        values.append(worth.sort(1).values @ law)
     return torch.stack(values)
 
 
@@ -350,12 +347,6 @@ class LongTermSatisfaction(PartedWorld):
         moved = self.memory * exposure - 2 * (score - 0.5)
         weights = interpolation(moved, exposure[:, 0])
         return reward, torch.einsum("sag,gt->sat", weights, self._spread)
-
-    def initial(self) -> Tensor:
-        """(S,) float64: law of the exposure at first, on the twin's grid."""
-        edge = 0.5 / (1 - self.memory)
-        cells = torch.linspace(-edge, edge, 20_001, dtype=torch.float64)
-        return interpolation((cells[1:] + cells[:-1]) / 2, self._grid).mean(0)
 
     def catalog(self) -> Catalog:
         """Documents named ``document-1`` to ``document-N``; texts tell chocolate from kale."""

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from lightrec_worlds.recsim import ACTIONS, LongTermSatisfaction, best_values, ranks
+from lightrec_worlds.recsim import ACTIONS, LongTermSatisfaction, best_values, interpolation, ranks
 
 from lightrec.keys import Key
 
@@ -22,9 +22,22 @@ def play(world, choose):
     return float(sum(rewards))
 
 
-def expected(world, twin, law, ranked=True):
-    """The mean return of 60 steps in the tabular twin, exposure being even at first."""
-    return float(best_values(*twin, law, 60, ranked=ranked)[-1] @ world.initial())
+def expected(world, twin, law, ranked):
+    """The mean return of 60 steps in the tabular twin, exposure being even at first.
+
+    The law is of the ranks of a best policy's actions, or else of a blind policy's actions.
+    """
+    reward, following = twin
+    if ranked:
+        values = best_values(reward, following, law, 60)[-1]
+    else:
+        values = torch.zeros_like(reward[:, 0])
+        for _ in range(60):
+            values = (reward + following @ values) @ law
+    edge = 0.5 / (1 - world.memory)
+    cells = torch.linspace(-edge, edge, 20_001, dtype=torch.float64)
+    first = interpolation((cells[1:] + cells[:-1]) / 2, world._grid).mean(0)
+    return float(values @ first)
 
 
 def test_one_step_by_hand():
