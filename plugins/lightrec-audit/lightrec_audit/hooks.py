@@ -10,7 +10,6 @@ lightrec_evaluators = gives(
     {
         "KnownTruth": "lightrec_audit.truth:KnownTruth",
         "ProviderExposure": "lightrec_audit.exposure:ProviderExposure",
-        "Robustness": "lightrec_audit.robustness:Robustness",
     }
 )
 lightrec_commands = gives(

@@ -1,4 +1,4 @@
-"""Exact search against sorting; approximate search against exact search."""
+"""The search against sorting."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from lightrec_export import index
-from lightrec_export.index import Approximate, Flat, top
+from lightrec_export.index import Flat, top
 
 
 def whole(values: torch.Tensor) -> torch.Tensor:
@@ -59,51 +59,3 @@ def test_equal_scores_come_in_the_order_of_their_columns(seed, columns, k):
     result, order = top(scores, k), scores.sort(dim=1, descending=True, stable=True)
     assert result.items[:, :columns].equal(order.indices[:, :k])
     assert result.scores[:, :columns].equal(order.values[:, :k])
-
-
-@pytest.fixture(scope="module")
-def clusters():
-    """Rows of a hundred clusters, biases, and queries that lie among them."""
-    pytest.importorskip("faiss")
-    generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(100, 16, generator=generator)
-    drawn = torch.randint(0, 100, (4_101,), generator=generator)
-    rows = centres[drawn] + 0.6 * torch.randn(4_101, 16, generator=generator)
-    return rows[:4_001], torch.randn(4_001, generator=generator), rows[4_001:]
-
-
-def shares(result, exact):
-    return (exact.items[:, :, None] == result.items[:, None]).any(2).float().mean(1)
-
-
-def test_most_of_the_best_are_found_and_scored_exactly(clusters):
-    table, bias, queries = clusters
-    near, flat = Approximate(*clusters), Flat(table, bias)
-    result, exact = near.search(queries, 10), flat.search(queries, 10)
-    assert near.recall == pytest.approx(float(shares(result, exact).mean()))
-    assert near.recall >= 0.98
-    scores = (table[result.items] * queries[:, None]).sum(2) + bias[result.items]
-    torch.testing.assert_close(result.scores, scores)
-    assert (result.scores[:, 1:] <= result.scores[:, :-1]).all()
-
-
-@pytest.mark.parametrize(("share", "least"), [(0.0005, 1), (0.3, 1), (0.9, 0.97)])
-def test_filters_do_not_cost_recall(clusters, share, least):
-    table, bias, queries = clusters
-    generator = torch.Generator().manual_seed(1)
-    allowed = torch.rand(len(queries), len(table), generator=generator) < share
-    seen = Flat(table, bias).search(queries, 30).items
-    near = Approximate(*clusters).search(queries, 10, allowed, seen)
-    exact = Flat(table, bias).search(queries, 10, allowed, seen)
-    assert shares(near, exact).mean() >= least
-    assert (near.items == 0).equal(exact.items == 0)
-    assert (
-        not (near.items[:, :, None] == seen[:, None]).logical_and(near.items[:, :, None] > 0).any()
-    )
-
-
-def test_an_approximate_index_of_few_items_leaves_places_empty():
-    pytest.importorskip("faiss")
-    near = Approximate(torch.tensor([[0.0], [1.0], [2.0]]), None, torch.ones(3, 1))
-    assert near.recall == 1
-    assert near.search(torch.ones(2, 1), 4).items.tolist() == [[2, 1, 0, 0]] * 2

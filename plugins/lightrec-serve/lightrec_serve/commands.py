@@ -34,7 +34,6 @@ def serve(
     tokens: Path | None = None,
     temperature: list[float] | None = None,
     threads: int = 1,
-    approximate: int = 300_000,
     patience: float = 0.2,
     keep: int = 0,
     hosts: list[str] | None = None,
@@ -69,8 +68,6 @@ def serve(
     :param temperature: of slates that are drawn, for all runs or for each: near 0 the best items,
         1 as likely as ranked (default: 1).
     :param threads: for the arithmetic of an answer.
-    :param approximate: exports with more items are searched by a graph, which finds most of the
-        best ones; needs the package faiss-cpu.
     :param patience: seconds for which a list waits for the store, before it is made without what
         the store knows; feedback waits ten times as long.
     :param keep: days after which what is stored is erased; 0: never.
@@ -123,7 +120,7 @@ def serve(
         hosts = [*LOCAL]
     torch.set_num_threads(threads)
     arms = [
-        Arm(name, loader(path, by, heat, approximate), share)
+        Arm(name, loader(path, by, heat), share)
         for name, path, heat, share in zip(names(paths), paths, temperatures, shares, strict=True)
     ]
     if store is None:
@@ -285,7 +282,7 @@ def names(paths: list[Path]) -> list[str]:
     ]
 
 
-def loader(path: Path, by: Any, temperature: float, approximate: int = 300_000) -> Any:
+def loader(path: Path, by: Any, temperature: float) -> Any:
     """A function that loads a run or an export, anew at each call."""
     if (path / "manifest.json").is_file():
         from lightrec_export.exported import BLEND, read_manifest
@@ -294,7 +291,7 @@ def loader(path: Path, by: Any, temperature: float, approximate: int = 300_000) 
 
         if read_manifest(path)["what"] == BLEND:
             return lambda: BlendEngine(path, temperature)
-        return lambda: ExportEngine(path, temperature, approximate)
+        return lambda: ExportEngine(path, temperature)
 
     from lightrec_serve.run_engine import RunEngine
 

@@ -3,16 +3,15 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 import torch
 from lightrec_export.exported import Exported
-from lightrec_export.index import Approximate, Flat, top
+from lightrec_export.index import Flat, top
 from lightrec_rules.rules import RuleBook, Standing
 from torch import Tensor
 from torch.nn.functional import normalize, pad
@@ -29,10 +28,6 @@ from lightrec_serve.newcomers import Newcomers, placed
 from lightrec_serve.run_engine import RunEngine
 from lightrec_serve.slates import chosen, reasons, without_each
 
-APPROXIMATE: Final = 300_000
-"""From so many items on an exact search takes longer than an answer should."""
-SAMPLE: Final = 200
-"""Number of queries that say which share of the best items a graph finds."""
 NO_WISHES = "An export knows no wishes, profiles and other ways to rank: serve the run itself."
 logger = logging.getLogger("lightrec.serve")
 
@@ -67,41 +62,17 @@ class ExportEngine(ExportedEngine):
 
     :param path: the folder.
     :param temperature: of drawn slates.
-    :param approximate: from so many items on a graph is searched, which does not find all of the
-        best ones; its recall is logged.
     :raises RunError: where a file is not the one that was exported.
     """
 
-    def __init__(
-        self, path: Path, temperature: float = 1.0, approximate: int = APPROXIMATE
-    ) -> None:
+    def __init__(self, path: Path, temperature: float = 1.0) -> None:
         super().__init__(path, temperature)
         self._past = self.exported.histories()
         self.log_users = [*self._past]
-        self.index = self._indexed(approximate)
+        self.index = Flat(self.exported.table, self.exported.bias)
         self.live = torch.zeros(0, self.index.table.shape[1] + 1)
         """(L, D + 1) the rows of items that were put while serving, and their biases."""
         self.answer([Query(k=1)])  # so that the first person does not wait
-
-    def _indexed(self, approximate: int) -> Flat:
-        held = self.exported
-        if len(held.table) <= approximate:
-            return Flat(held.table, held.bias)
-        if find_spec("faiss") is None:
-            raise RunError(
-                f"{len(held.table) - 1:,} items are searched by a graph, which needs the package "
-                "faiss-cpu: pip install 'lightrec-export[approximate]', or give --approximate a "
-                "larger number of items for an exact search."
-            )
-        draw = torch.Generator().manual_seed(0)
-        past = [*self._past.values()]
-        rows = torch.randint(1, len(held.table), (SAMPLE, 5), generator=draw).tolist()
-        if past:
-            rows = [past[n] for n in torch.randperm(len(past), generator=draw)[:SAMPLE].tolist()]
-        queries = held.queries(padded(rows, held.history_length))
-        index = Approximate(held.table, held.bias, queries)
-        logger.info("approximate", extra={"items": len(held.table) - 1, "recall": index.recall})
-        return index
 
     def answer(self, queries: Sequence[Query]) -> list[Ranked | LightrecError]:
         """Answer queries together."""

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from lightrec_export import batch, exported
-from lightrec_export.index import Approximate
 from lightrec_serve import export_engine
 from lightrec_serve.engine import Query, Ranked
 from lightrec_serve.export_engine import ExportEngine
@@ -87,20 +86,6 @@ def test_answers_are_the_best_products(engine):
     ]
     assert [items(answer) for answer in engine.answer(queries)] == right
     assert [items(engine.answer([query])[0]) for query in queries] == right
-
-
-def test_a_graph_is_searched_where_there_are_many_items(monkeypatch):
-    """So few that it finds all: the answers are the same, new items and deleted ones, too."""
-    pytest.importorskip("faiss", reason="faiss-cpu is not installed.")
-    monkeypatch.setattr(export_engine, "Exported", Towers)
-    engine = ExportEngine(Path("towers"), approximate=10)
-    assert isinstance(engine.index, Approximate)
-    assert engine.index.recall == 1
-    assert items(engine.answer([Query(user="ann", k=4)])[0]) == expected([1, 2, 3], 4, {1, 2, 3})
-    engine.put("red new", {"title": "New", "text": "red"})
-    assert items(engine.answer([Query(user="bob", k=3, new=1)])[0])[-1] == ITEMS + 1
-    engine.catalog.delete(["i9"])
-    assert items(engine.answer([Query(user="bob", k=3)])[0]) == expected([4], 3, {4, 9})
 
 
 def test_what_an_export_cannot_do_is_said(engine):
