@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from lightrec.keys import PADDING
 
@@ -27,6 +28,8 @@ class ItemTower(nn.Module):
                 "encoder."
             )
         self.num_items, self.size = num_items, size
+        self.sparse = False
+        """Whether gradients of ids hold the rows alone that were asked for."""
         self.ids = nn.Parameter(torch.randn(num_items + 1, size) * 0.02) if use_ids else None
         self.project = nn.Linear(vector_size, size, bias=False) if vector_size else None
         self.register_buffer("vectors", torch.zeros(num_items + 1, vector_size))
@@ -58,7 +61,8 @@ class ItemTower(nn.Module):
         """
         parts = []
         if self.ids is not None:
-            parts.append(self.ids if items is None else nn.functional.embedding(items, self.ids))
+            ids = self.ids
+            parts.append(ids if items is None else embedding(items, ids, sparse=self.sparse))
         if self.project is not None:
             parts.append(self.project(self.vectors if items is None else self.vectors[items]))
         total = sum(parts[1:], parts[0])

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -131,6 +131,9 @@ class RankingLoss(Part, ABC):
     checkpoints hold :attr:`~lightrec.nn.part.Part.description`.
     """
 
+    samples: ClassVar[bool] = False
+    """Whether it asks the ranker for the vectors of some items alone."""
+
     def prepare(self, popularity: Tensor) -> None:
         """Take what the loss must know of the data; called once, before training.
 
@@ -182,6 +185,7 @@ class SampledSoftmaxLoss(RankingLoss):
     :raises ValueError: where there are no draws.
     """
 
+    samples = True
     proposal: Tensor
 
     def __init__(self, negatives: int = 4096, power: float = 0.75) -> None:

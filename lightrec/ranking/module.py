@@ -4,11 +4,13 @@ import json
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, cast
 
 import torch
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
@@ -19,6 +21,7 @@ from lightrec.encoders.base import ENCODER
 from lightrec.errors import RecipeError
 from lightrec.keys import PADDING, Key
 from lightrec.nn.cooccurrence import cooccurrence, leading_vectors
+from lightrec.nn.row_adam import RowAdamW, clip_gradients
 from lightrec.nn.stage import StageModule, warm_cosine
 from lightrec.nn.towers import UserTower
 from lightrec.ranking.blending import blend, refitted
@@ -117,6 +120,20 @@ class RankedStage(StageModule):
         self.log_dict(means, sync_dist=True)
 
     test_step = validation_step
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as Lightning does, sparse gradients too."""
+        sparse = any(p.grad is not None and p.grad.is_sparse for p in self.parameters())
+        if gradient_clip_val and sparse and gradient_clip_algorithm in (None, "norm"):
+            clip_gradients(self.parameters(), gradient_clip_val)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
     on_test_epoch_end = on_validation_epoch_end
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -128,7 +145,7 @@ class RankedStage(StageModule):
         ]
         rate, decay = settings.learning_rate, settings.weight_decay
         # Fused: one pass over a large catalog's table in place of ten.
-        optimizer = torch.optim.AdamW(
+        optimizer = RowAdamW(
             groups, lr=rate, betas=(0.9, 0.98), weight_decay=decay, fused=self.fused
         )
         if settings.get("schedule") == "constant":
@@ -243,6 +260,10 @@ class RankingModule(RankedStage):
             raise RecipeError(problems)
         if data.store.goal_kinds and self.ranker.asked is not None:
             self.ranker.asks.fill_(data.store.goal_kinds[0])
+        # What goes over a table of a million rows at each step costs more than all else.
+        averaged = any(isinstance(each, WeightAveraging) for each in self.trainer.callbacks)  # type: ignore[attr-defined]
+        whole = averaged or self.trainer.world_size > 1 or self.num_items <= LARGE
+        tower.sparse = self.criterion.samples and not whole
         self.criterion.prepare(torch.from_numpy(data.store.popularity()).float().to(self.device))
         if settings.start == "cooccurrence" and tower.ids is not None:
             log = data.training
@@ -252,6 +273,24 @@ class RankingModule(RankedStage):
                 # An item that never met another keeps its random start.
                 has_pairs = start.any(dim=1, keepdim=True)
                 tower.ids.copy_(torch.where(has_pairs, start, tower.ids.cpu()))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """As of every ranker; where gradients are sparse, rows are moved before they are read."""
+        made: Any = super().configure_optimizers()
+        tower, optimizer = self.ranker.items, made["optimizer"]
+        if tower.sparse:
+
+            def catch_up(module: nn.Module, asked: tuple[Tensor, ...]) -> None:
+                optimizer.catch_up(tower.ids, *(items.unique() for items in asked))
+
+            self._catching_up = tower.register_forward_pre_hook(catch_up)
+        return cast(OptimizerLRScheduler, made)
+
+    def on_fit_end(self) -> None:
+        """Move all rows up to the last step."""
+        if self.ranker.items.sparse:
+            self.ranker.items()
+            self._catching_up.remove()
 
     def on_fit_start(self) -> None:
         """Go on from an earlier ranker, unless this training is itself resumed."""
