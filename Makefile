@@ -6,13 +6,15 @@ BIN     = $(VENV)/bin
 DEMO    = $(patsubst %,plugins/lightrec-%,formats rewards rules video audit export serve ope lab worlds update)
 PLUGINS = $(filter-out plugins/lightrec-hello $(DEMO),$(wildcard plugins/lightrec-*))
 
-.PHONY: help demo test test-all test-portable check docs links pages format bench clean
+.PHONY: help demo test test-all test-portable test-oldest locks check docs links pages format bench clean
 
 help:
 	@echo 'make demo    install, then learn a recommender for films from MovieLens-100K'
 	@echo 'make test    install what the tests need, then run the quick ones, or some: TESTS=tests/data'
 	@echo 'make test-all    run all tests; SLOW=slow: those that make test leaves out'
 	@echo 'make test-portable   run all as other processors and numbers of threads would'
+	@echo 'make test-oldest   run the quick ones with the oldest packages that are allowed'
+	@echo 'make locks   write down the oldest and the newest packages that are allowed'
 	@echo 'make check   lint, formatting, types, layers, amount of code, documentation'
 	@echo 'make docs    build the documentation into docs/_build'
 	@echo 'make links   look whether the documentation'"'"'s outside links still work'
@@ -58,6 +60,23 @@ test-portable: $(VENV)/.developing
 	ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=2 $(PYTEST)
 	ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=4 $(PYTEST)
 	$(PYTEST) -p tests.rounding tests/rewards tests/nn
+
+OLDEST = $(VENV)-oldest
+
+# Into an environment of its own, with the packages that `make locks` has written down.
+test-oldest: | $(BIN)/python
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv venv --quiet --allow-existing --python 3.11 --seed $(OLDEST)
+	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python -r tests/oldest.txt
+	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --no-deps --no-build-isolation \
+	  -e . $(patsubst %,-e %,$(DEMO) $(PLUGINS))
+	$(PYTEST:$(BIN)/%=$(OLDEST)/bin/%) -m 'not slow'
+
+locks: | $(BIN)/python
+	$(BIN)/python -m pip install --quiet uv
+	for each in oldest:lowest-direct newest:highest; do \
+	  $(BIN)/python tests/requirements.py | $(BIN)/uv pip compile - --quiet --no-header --no-annotate \
+	    --upgrade --python-version 3.11 --resolution $${each#*:} -o tests/$${each%%:*}.txt; done
 
 check: $(VENV)/.developing docs
 	$(BIN)/ruff check .

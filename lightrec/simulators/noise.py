@@ -24,7 +24,7 @@ def _shift(x: Tensor, bits: int) -> Tensor:
 def mix(key: Tensor, counter: Tensor | int) -> Tensor:
     """Hash a key with a counter, both int64, into a new key, evenly spread over all 64 bits."""
     if isinstance(counter, int):  # Python's integers do not wrap around as tensors' do
-        x = key + ((counter + 1) * _GAMMA + 2**63) % 2**64 - 2**63
+        x = key + (((counter + 1) * _GAMMA + 2**63) % 2**64 - 2**63)
     else:
         x = key + (counter + 1) * _GAMMA
     # In place from here: fresh memory costs more than the arithmetic.
