@@ -5,6 +5,7 @@ import json
 import re
 import textwrap
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Annotated, Any
@@ -55,7 +56,8 @@ def fit(
     if stage is not None:
         from lightrec.stages.run import execute
 
-        with redo.alone(stage.run, "fit"):
+        # A process that joins the first one's training writes nothing.
+        with nullcontext() if redo.joins() else redo.alone(stage.run, "fit"):
             execute(stage)
         print(f"{stage.name}: {stage.out}")
 

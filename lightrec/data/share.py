@@ -1,6 +1,8 @@
 """How the processes of a training share its batches, and in which order these come."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -31,6 +33,15 @@ class Share(NamedTuple):
         """The rows of a batch that this process computes."""
         return slice(self.rank, None, self.world)
 
+    def own(self, rows: Tensor, run: int) -> Tensor:
+        """Find this process's rows among some of all, and number them as its own.
+
+        :param rows: int64, numbers among the rows of all processes.
+        :param run: rows that stand together, as those of a session do; every world-th run is its.
+        """
+        runs = rows // run
+        return (runs // self.world * run + rows % run)[runs % self.world == self.rank]
+
     def batches(self, rows: int, batch_size: int) -> int:
         """Count the batches in a number of rows; a last one needs a row for every process."""
         return rows // batch_size + (rows % batch_size >= self.world)
@@ -60,9 +71,53 @@ def part_of_all(amount: Tensor) -> Tensor | float:
     world = present_share().world
     if world == 1:
         return 1.0
+    return amount * world / summed(amount).clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def summed(amount: Tensor) -> Tensor:
+    """The sum of a tensor over all processes, without gradients."""
     total = amount.detach().clone()
-    distributed.all_reduce(total)
-    return amount * world / total.clamp_min(torch.finfo(torch.float32).tiny)
+    if present_share().world > 1:
+        distributed.all_reduce(total)
+    return total
+
+
+_DRAWN: ContextVar[tuple[int, Tensor] | None] = ContextVar("drawn", default=None)
+
+
+@contextmanager
+def rows_among(total: int, own: Tensor) -> Iterator[None]:
+    """Within it, :func:`random_rows` draws for the rows of all processes, and gives its own.
+
+    So each process has the numbers that its rows would have had in one, and all generators stay
+    alike.
+
+    :param total: the number of all processes' rows.
+    :param own: (R,) int64, where among them this process's R rows stand.
+    """
+    token = _DRAWN.set((total, own) if len(own) < total else None)
+    try:
+        yield
+    finally:
+        _DRAWN.reset(token)
+
+
+def shared_rows() -> bool:
+    """Whether :func:`random_rows` draws for the rows of several processes."""
+    return _DRAWN.get() is not None
+
+
+def random_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
+    """Draw random numbers for ``count`` rows; see :func:`rows_among`.
+
+    :param draw: draws for a number of rows from a generator that all processes have alike.
+    """
+    among = _DRAWN.get()
+    if among is None:
+        return draw(count)
+    total, own = among
+    drawn = draw(total)
+    return drawn[own.to(drawn.device)]
 
 
 def of_all(rows: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from jsonargparse.typing import register_type
 from tensordict import TensorDictBase
 from tensordict.nn import TensorDictModule, TensorDictModuleBase
 from torch import Tensor, nn
+from torchrl.envs.utils import ExplorationType, exploration_type
 from torchrl.objectives import ClipPPOLoss, LossModule
 
 from lightrec import plugins
@@ -33,7 +34,7 @@ __getattr__ = old_names(__name__)
 
 
 class Actor(TensorDictModuleBase):
-    """The law of a policy's slates, as TorchRL's losses ask for it.
+    """A policy as TorchRL's losses and collectors ask for it.
 
     :param policy: the policy.
     :param slate_size: places K.
@@ -51,6 +52,12 @@ class Actor(TensorDictModuleBase):
     def get_dist(self, state: TensorDictBase) -> PlackettLuce:
         """The law over a state's columns."""
         return self.policy.columns(state, self.slate_size)
+
+    def forward(self, state: TensorDictBase) -> TensorDictBase:
+        """Write a slate into a state: the best one where TorchRL's exploration is deterministic."""
+        best = exploration_type() == ExplorationType.DETERMINISTIC
+        self.policy.act(state, self.slate_size, best)
+        return state
 
 
 class ActionValues(nn.Module):

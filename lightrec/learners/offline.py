@@ -7,6 +7,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
+from lightrec.data.share import present_share
 from lightrec.keys import Key
 from lightrec.learners.algorithms import learners_of
 from lightrec.learners.policy_stage import PolicyStage
@@ -102,11 +103,12 @@ class OfflinePolicyModule(PolicyStage):
 
     def training_step(self, batch: Any, batch_index: int) -> None:
         """Learn from the log."""
-        outcomes = []
+        outcomes, share = [], present_share()
         for _ in range(self.settings.updates):
-            rows = drawn(self.transitions, self.settings.batch_size)
+            rows = drawn(self.transitions, self.settings.batch_size)[share.rows]
+            part = len(rows) * share.world / self.settings.batch_size
             with torch.no_grad():
                 rows = self._whole(rows)
-            outcomes.append(self.update(self.learner.losses(rows)))
+            outcomes.append(self.update(self.learner.losses(rows), part=part))
             self.learner.follow_up()
         self.log_means(*outcomes)

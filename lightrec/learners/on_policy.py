@@ -6,6 +6,7 @@ import torch
 from tensordict import TensorDict
 from torchrl.objectives.value.functional import generalized_advantage_estimate
 
+from lightrec.data.share import of_all
 from lightrec.errors import RecipeError
 from lightrec.learners.algorithms import learners_of
 from lightrec.learners.playing import PlayingStage
@@ -97,12 +98,16 @@ class PolicyModule(PlayingStage):
         rows = self._estimate(played).exclude("next").flatten()
         if self.learner.learns_slates_alone:
             rows = slates_alone(rows)
-        outcomes = []
+        outcomes, share = [], self.ground.train.share
         for _ in range(self.settings.passes):
-            order = torch.randperm(len(rows), device=self.device)
+            order = torch.randperm(len(rows) * share.world, device=self.device)
             for chosen in order.split(self.settings.batch_size):
-                losses = self.learner.losses(self.with_masks(rows[chosen]))
-                outcomes.append(self.update(losses))
+                own = share.own(chosen, self.settings.steps)
+                part = len(own) * share.world / len(chosen)
+                # A process without any of these rows takes part with one that counts for nothing.
+                batch = rows[own if len(own) else own.new_zeros(1)]
+                losses = self.learner.losses(self.with_masks(batch))
+                outcomes.append(self.update(losses, part=part))
         self.log_means(*outcomes)
 
     @torch.no_grad()
@@ -118,6 +123,7 @@ class PolicyModule(PlayingStage):
             following["done"],
             self._ended(following),
         )
-        played["advantage"] = (advantage - advantage.mean()) / advantage.std().clamp_min(1e-6)
+        every = of_all(advantage)
+        played["advantage"] = (advantage - every.mean()) / every.std().clamp_min(1e-6)
         played["value_target"] = target
         return played

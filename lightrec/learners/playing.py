@@ -13,6 +13,7 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from lightrec.blame import provider
+from lightrec.data.share import of_all, rows_among, summed
 from lightrec.errors import PluginError
 from lightrec.keys import PADDING, Key
 from lightrec.learners.policy_stage import PolicyStage
@@ -141,6 +142,14 @@ class PlayingStage(PolicyStage):
             self.reward.save_pretrained(folder / REWARD)
         return super().write(folder)
 
+    @property
+    def alone(self) -> str | None:
+        """Why one process alone may train it: a reward learns from all sessions of an iteration."""
+        (reward,) = self._template
+        if reward is None:
+            return super().alone
+        return f"{type(reward).__name__} learns in one process"
+
     @torch.no_grad()
     def _play(self) -> TensorDict:
         """Play ``steps`` steps: ``(B, T)`` transitions, the reset states nowhere among them."""
@@ -149,10 +158,12 @@ class PlayingStage(PolicyStage):
             self._memory = UserMemory(self.policy.user_vectors)
         assert self._state is not None
         state = self.see(self._state, self._memory)
-        row = self._read(state)
+        row, share = self._read(state), self.ground.train.share
+        own = torch.arange(self.settings.sessions)[share.rows]
         for _ in range(self.settings.steps):
             law = self.learner.law(state)
-            columns = law.sample()
+            with rows_among(self.settings.sessions, own):
+                columns = law.sample()
             slate = items_at(columns, state.get(Key.CANDIDATES, None))
             played, self._state = self.ground.train.step_and_maybe_reset(
                 state.set(Key.ACTION, slate)
@@ -188,15 +199,30 @@ class PlayingStage(PolicyStage):
         return learns
 
     def _log_play(self, rows: TensorDict) -> None:
-        """Log what was just played."""
+        """Log what was just played.
+
+        :raises PluginError: where processes have not drawn the same numbers.
+        """
+        marks = of_all(torch.get_rng_state().long().sum().view(1).to(self.device))
+        if (marks != marks[0]).any():
+            raise PluginError(
+                f"{provider(self.ground.train)} or the policy has drawn from torch's generator, so "
+                "that the processes of this training no longer draw the same numbers. Let all "
+                "chance follow from the key `session`, or set trainer.devices to 1."
+            )
         following = rows["next"]
-        self._shown[rows[SLATE].flatten()] = True
-        self._steps["train"] += rows.numel()
-        ended = following["done"].sum().clamp_min(1)
+        shown = torch.zeros_like(self._shown, dtype=torch.float32)
+        shown[rows[SLATE].flatten()] = 1.0
+        self._shown |= summed(shown) > 0
+        self._steps["train"] += self.settings.sessions * self.settings.steps
+        ended, steps = (
+            summed(total)
+            for total in (following["done"].sum(), (following[Key.STEP] * following["done"]).sum())
+        )
         values = {
             "reward_per_step": following["reward"].mean(),
             "acceptance": following[Key.ACCEPTED].mean(),
-            "length": (following[Key.STEP] * following["done"]).sum() / ended,
+            "length": steps / ended.clamp_min(1),
             "coverage": self._shown[PADDING + 1 :].float().mean(),
         }
         for part in self.ground.reward.nested() if self.ground.reward else ():

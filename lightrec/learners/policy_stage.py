@@ -15,6 +15,7 @@ from tensordict import TensorDictBase
 from torch import Tensor, nn
 
 from lightrec.blame import provider
+from lightrec.data.share import present_share, summed
 from lightrec.errors import PluginError, RecipeError
 from lightrec.keys import Key
 from lightrec.learners.algorithms import Learner, learner_named
@@ -83,15 +84,21 @@ class PolicyStage(StageModule):
 
         :raises RecipeError: where several processes are to train it.
         """
-        if self.trainer.world_size > 1:
+        if self.trainer.world_size > 1 and (why := self.alone):
             raise RecipeError(
-                f"{type(self).__name__} trains in one process, and the recipe asks for "
-                f"{self.trainer.world_size}. Set trainer.devices to 1; the ranker, users_a and "
-                "users_b stages can train in several."
+                f"{why}, and the recipe asks for {self.trainer.world_size} processes. Set "
+                "trainer.devices to 1."
             )
         data, hidden = self.data, self.settings.critic_hidden
         if not hasattr(self, "policy"):
             self._build(self._kind.wrap(data.make_policy(), data.slate_size, hidden))
+
+    @property
+    def alone(self) -> str | None:
+        """Why one process alone may train it; None where several may."""
+        world = self.trainer.world_size
+        sessions = self.settings.get("sessions", world)
+        return f"{sessions} sessions cannot be shared out evenly" if sessions % world else None
 
     @property
     def _kind(self) -> type[Learner]:
@@ -139,8 +146,11 @@ class PolicyStage(StageModule):
         :raises RecipeError: where a potential would be paid out at the step limit.
         """
         settings = self.settings
-        sessions = settings.get("sessions", 1)  # who learns from a log plays none
-        ground = self.data.playground(sessions, settings.discount, self.device)
+        share, sessions = present_share(), settings.get("sessions", 1)  # learning from a log: none
+        ground = self.data.playground(
+            max(1, sessions // share.world), settings.discount, self.device
+        )
+        ground.train.share = share
         if ground.reward is not None and self._measured:
             ground.reward.measured().load_state_dict(self._measured)
         parts = [] if ground.reward is None else ground.reward.nested()
@@ -279,10 +289,13 @@ class PolicyStage(StageModule):
         last = following[Key.STEP] >= self.ground.train.max_steps
         return ended | (done & (~terminated | last))
 
-    def update(self, losses: Mapping[str, Tensor], which: int = 0) -> dict[str, Tensor]:
+    def update(
+        self, losses: Mapping[str, Tensor], which: int = 0, part: float = 1.0
+    ) -> dict[str, Tensor]:
         """Step on the sum of all that starts with ``loss``, and give what is to be logged.
 
         :param which: of the optimizers; 0 is the policy's.
+        :param part: rows that the losses are means over, as a share of the mean process's.
         """
         optimizer = self._optimizer(which)
         stepped = [value.sum() for name, value in losses.items() if name.startswith("loss")]
@@ -292,22 +305,29 @@ class PolicyStage(StageModule):
                 f"`losses` of {provider(self.learner)} gave {given}; expected is one whose "
                 "name starts with loss, on which training steps."
             )
-        total = torch.stack(stepped).sum()
+        total = torch.stack(stepped).sum() * part
         optimizer.zero_grad()
         self.manual_backward(total)
+        if (world := present_share().world) > 1:  # the strategy averages what the module holds
+            held = {id(parameter) for parameter in self.parameters()}
+            for parameter in self.learner.parameters():
+                if id(parameter) not in held and parameter.grad is not None:
+                    parameter.grad = summed(parameter.grad) / world
         self.clip_gradients(optimizer.optimizer, self.settings.max_gradient, "norm")
         optimizer.step()
-        return {name: value.detach().float().mean() for name, value in losses.items()}
+        return {name: value.detach().float().mean() * part for name, value in losses.items()}
 
     def log_means(self, *outcomes: Mapping[str, Tensor]) -> None:
         """Log the means over what one or several updates gave."""
         for name in outcomes[0] if outcomes else ():
             mean = torch.stack([each[name].float() for each in outcomes]).mean()
-            self.log(f"train/{name}", mean, on_step=False, on_epoch=True, batch_size=1)
+            self.log(
+                f"train/{name}", mean, on_step=False, on_epoch=True, batch_size=1, sync_dist=True
+            )
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Judge the policy on the judging users, always under the same chance."""
-        self.log_dict(self.judge(), batch_size=1)
+        self.log_dict(self.judge(), batch_size=1, sync_dist=True)
 
     def judge(self) -> dict[str, float]:
         """Play the judging sessions, showing the items of highest score; give their metrics."""

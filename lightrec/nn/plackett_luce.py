@@ -11,6 +11,7 @@ from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 from torch.nn.functional import cross_entropy
 
+from lightrec.data.share import random_rows, shared_rows
 from lightrec.nn.precision import as_float64, at_least_float32
 from lightrec.nn.slates import EMPTY, Slates, chunks, draw_slates, ordered_steps, passed
 
@@ -79,7 +80,9 @@ class PlackettLuce(Distribution):
             logits = self.logits.expand(*Size(sample_shape), *self.logits.shape)
             if self.slate_size == 1:
                 return self._filled(_invert(logits), logits)
-            waiting = torch.empty_like(logits).exponential_()
+            rows, columns = logits.shape[:-1].numel(), logits.shape[-1]
+            waiting = random_rows(lambda n: logits.new_empty(n, columns).exponential_(), rows)
+            waiting = waiting.view_as(logits)
             waiting.clamp_min_(torch.finfo(logits.dtype).tiny).log_()
             return self._largest(torch.where(logits > self._floor / 2, logits - waiting, logits))
 
@@ -104,6 +107,7 @@ class PlackettLuce(Distribution):
             and large
             and self.logits.device.type == "cpu"
             and not torch.compiler.is_compiling()
+            and not shared_rows()  # how many numbers it takes depends on the rows
         )
 
     def _draw(self, sample_shape: Any) -> Slates:
@@ -174,5 +178,6 @@ def _invert(logits: Tensor) -> Tensor:
     """
     weights = (logits - logits.amax(-1, keepdim=True)).exp()
     sums = as_float64(weights).cumsum_(-1)
-    point = torch.rand((*sums.shape[:-1], 1), dtype=torch.float64, device=sums.device)
-    return passed(sums, point).to(logits.device)
+    rows, where = sums.shape[:-1].numel(), sums.device
+    point = random_rows(lambda n: torch.rand(n, dtype=torch.float64, device=where), rows)
+    return passed(sums, point.view(*sums.shape[:-1], 1)).to(logits.device)

@@ -17,6 +17,7 @@ from torch import Size, Tensor
 from torchrl.data import Binary, Bounded, Composite, Unbounded
 from torchrl.envs import EnvBase
 
+from lightrec.data.share import Share, of_all, random_rows, rows_among
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 from lightrec.nn.precision import full_precision
@@ -119,6 +120,8 @@ class SessionEnv(EnvBase):
         self.generator: torch.Generator | None = None
         self.given: tuple[torch.Tensor, int] | None = None
         """Users (B,) and the seed of all chance, as :meth:`fix` was given them."""
+        self.share = Share(0, 1)
+        """Which of the sessions of several processes these are, B to each of them."""
         self.reward_spec = self._numbers(1)
         self.full_done_spec = Composite(dict.fromkeys(ENDS, self._flags(1)), shape=self.batch_size)
 
@@ -187,7 +190,7 @@ class SessionEnv(EnvBase):
     def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: object) -> TensorDict:
         over = None if tensordict is None else tensordict.get("_reset", None)
         if over is None or over.all():
-            return self._begin(torch.arange(self.batch_size[0]))
+            return self._fresh(torch.arange(self.batch_size[0]))
         # TorchRL takes the rows it asked for out of a whole batch; the others are not computed.
         rows = over.reshape(-1).nonzero().squeeze(1)
         fresh, size = self._begin(rows.cpu()), self.batch_size[0]
@@ -199,19 +202,38 @@ class SessionEnv(EnvBase):
     def maybe_reset(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Begin anew where sessions are over, as TorchRL does it, without whole batches between."""
         rows = tensordict["done"].reshape(-1).nonzero().squeeze(1)
-        if not len(rows):
+        fresh = self._fresh(rows.cpu())
+        if fresh is None:
             return tensordict
-        fresh = self._begin(rows.cpu())
         return tensordict.apply(
             lambda old, new: old if new is None else old.index_copy(0, rows, new),
             fresh,
             default=None,
         )
 
+    def _fresh(self, rows: Tensor) -> TensorDict | None:
+        """Begin in rows (R,), with the numbers that they would have in one process.
+
+        :returns: None where there are no rows.
+        """
+        if self.share.world == 1:
+            return self._begin(rows) if len(rows) else None
+        over = torch.zeros(self.batch_size[0], dtype=torch.uint8).index_fill(0, rows, 1)
+        every = of_all(over.to(self.device)).view(self.share.world, -1).T.cpu()
+        if not every.any():
+            return None
+        some = rows if len(rows) else torch.zeros(1, dtype=torch.int64)  # draws as the others do
+        places = every.flatten().cumsum(0).view_as(every)[some, self.share.rank] - 1
+        with rows_among(int(every.sum()), places.clamp_min(0)):
+            fresh = self._begin(some)
+        return fresh if len(rows) else None
+
     def _begin(self, rows: Tensor) -> TensorDict:
-        shape = (len(rows), 1)
         if self.given is None:
-            session = torch.randint(-(2**62), 2**62, shape, generator=self.generator)
+            session = random_rows(
+                lambda n: torch.randint(-(2**62), 2**62, (n, 1), generator=self.generator),
+                len(rows),
+            )
         else:
             users, seed = self.given
             session = noise.mix(torch.tensor(seed), users[rows]).unsqueeze(1)

@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 from torchrl.data import Composite, TensorSpec
 
 from lightrec.data.domain import LogMask, Showable
+from lightrec.data.share import random_rows
 from lightrec.data.store import EventStore, padded, pieces
 from lightrec.errors import DataError, RecipeError
 from lightrec.keys import PADDING, Key
@@ -81,13 +82,16 @@ class LogStarts:
 
         A cut leaves at least one event where the user has any.
         """
-        users = torch.rand(count, generator=generator)
+
+        def uniform() -> Tensor:
+            return random_rows(lambda number: torch.rand(number, generator=generator), count)
+
+        users = uniform()
         users = self.users[(users * self.num_users).long().clamp_max(self.num_users - 1)]
         ends = self.ends[users]
         if self.cut:
-            share = torch.rand(count, generator=generator)
             length = ends - self.offsets[users]
-            ends = ends - (share * length).long().clamp_max((length - 1).clamp_min(0))
+            ends = ends - (uniform() * length).long().clamp_max((length - 1).clamp_min(0))
         return users, ends
 
     def history(self, users: Tensor, ends: Tensor, length: int) -> Tensor:

@@ -30,6 +30,16 @@ HELD: Final = "LIGHTREC_HELD"
 """Environment variable with the run that is this command's own, for what it calls and starts."""
 
 
+def joins() -> bool:
+    """Whether a launcher has started this process as a further one of the same command.
+
+    torchrun and Kubernetes number them in ``RANK``, SLURM in ``SLURM_PROCID``. Those that a
+    training itself has started know whose they are by :data:`HELD`.
+    """
+    rank = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))
+    return HELD not in os.environ and rank != "0"
+
+
 @contextmanager
 def alone(run: Path, command: str) -> Iterator[None]:
     """Let no other command write into a run folder; the lock goes with the process.

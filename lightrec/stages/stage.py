@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from lightrec.run import Run
 from lightrec.settings import mistake, nested
 from lightrec.stages import recipes
 from lightrec.stages.recipes import Recipe
+from lightrec.stages.redo import joins
 
 BEGUN = "begun.json"
 """Note in a stage's work: what went in when it began."""
@@ -170,7 +172,9 @@ class Stage:
         """
         Run(self.run, follow=False).check(*self.inputs)
         mark, facts = self.work / BEGUN, self.facts()
-        if mark.is_file() and json.loads(mark.read_text())["fingerprint"] == facts["fingerprint"]:
+        while not (begun := _begun(mark) == facts["fingerprint"]) and joins():
+            time.sleep(0.1)  # the first process makes it ready
+        if begun:
             return True
         shutil.rmtree(self.work, ignore_errors=True)
         shutil.rmtree(self.logs, ignore_errors=True)
@@ -196,6 +200,11 @@ class Stage:
             os.replace(self.out, self.work / "replaced")
         os.replace(folder, self.out)
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+def _begun(mark: Path) -> str | None:
+    """The fingerprint of the work that a folder holds; None where there is none."""
+    return str(json.loads(mark.read_text())["fingerprint"]) if mark.is_file() else None
 
 
 def function_of(stage: Stage) -> tuple[Callable[..., None], dict[str, Any]]:

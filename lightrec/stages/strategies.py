@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+import torch
 from lightning.pytorch.strategies import (
     DDPStrategy,
     FSDPStrategy,
@@ -16,7 +17,22 @@ LAYERS: Any = CustomPolicy(lambda module: getattr(module, "sharded", False))
 """What FSDP wraps: parts that say so."""
 
 
-class FSDP2(ModelParallelStrategy):
+class Unseeded(Strategy):
+    """Leaves torch's chance as it is, which Lightning would begin anew where processes meet.
+
+    So weights begin as they would in one process.
+    """
+
+    def setup_environment(self) -> None:
+        """Meet the other processes."""
+        with torch.random.fork_rng():
+            super().setup_environment()
+
+
+DDP, FSDP = (type(kind.__name__, (Unseeded, kind), {}) for kind in (DDPStrategy, FSDPStrategy))
+
+
+class FSDP2(Unseeded, ModelParallelStrategy):
     """Shares each layer's weights out among all processes, and leaves whole checkpoints."""
 
     def __init__(self, **settings: Any) -> None:
@@ -30,8 +46,8 @@ class FSDP2(ModelParallelStrategy):
 
 STRATEGIES: Final[dict[str, Callable[[], Strategy]]] = {
     # Choice models hold a value that is solved for after training, without gradients.
-    "ddp": partial(DDPStrategy, find_unused_parameters=True),
-    "fsdp": partial(FSDPStrategy, auto_wrap_policy=LAYERS),
+    "ddp": partial(DDP, find_unused_parameters=True),
+    "fsdp": partial(FSDP, auto_wrap_policy=LAYERS),
     "fsdp2": FSDP2,
 }
 """Strategies whose names mean something else here than to Lightning, or nothing there."""

@@ -7,16 +7,33 @@ import pytest
 import torch
 from lightning.pytorch.strategies import DDPStrategy
 
+pytest.importorskip("lightrec_generate", reason="its generator is among what is trained")
+
+from lightrec_generate.identifiers import Identifiers
+from lightrec_generate.module import GeneratorData, GeneratorModule
+
 from lightrec.data.share import Share
 from lightrec.errors import LightrecError
+from lightrec.learners.on_policy import PolicyModule
+from lightrec.learners.policy_stage import PolicyStage
 from tests.learners import training
-from tests.learners.stages import make
+from tests.learners.stages import STAGES, make
+from tests.learners.training import N, policy_data
 from tests.processes import apart, free_port
 
 pytestmark = pytest.mark.slow  # Two more processes import torch.
 
-SHARED = ["ranking softmax", "ranking sampled", "choice pooled", "choice maxent"]
-ALONE = {"policy ppo": "PolicyModule", "replay soft-q": "ReplayPolicyModule"}
+SHARED = ["ranking softmax", "ranking sampled", "choice pooled", "choice maxent", "generator"]
+POLICIES = ["policy ppo", "policy slate-sarsa", "policy uneven", "offline iql", "offline bc"]
+ALONE = {
+    "replay soft-q": "ReplayPolicyModule keeps what was played in the buffer of one process",
+    "imitation GAIL": "GAIL learns in one process",
+    "policy odd": "9 sessions cannot be shared out evenly",
+}
+FREE = "policy.items.2.bias"
+"""Adds to all logits alike: its slope is rounding alone, of which Adam makes whole steps."""
+UNEVEN = {"sessions": 6, "steps": 5, "batch_size": 7}
+"""Sessions that are over at different times, and batches with more rows of one process."""
 
 
 class Losses(pl.Callback):
@@ -25,9 +42,33 @@ class Losses(pl.Callback):
     def __init__(self):
         self.found = []
 
+    def on_train_start(self, trainer, module):
+        if isinstance(module, PolicyStage):  # steps by itself
+            update = module.update
+
+            def watched(losses, which=0, part=1.0):
+                total = sum(value.sum() for name, value in losses.items() if "loss" in name)
+                self.found.append(part * float(total.detach()))
+                return update(losses, which, part)
+
+            module.update = watched
+
     def on_train_batch_end(self, trainer, module, outputs, *_):
         if isinstance(outputs, dict) and "loss" in outputs:
             self.found.append(float(outputs["loss"].detach()))
+
+
+def made(name, folder):
+    """A module and its data: a stage that is tried on devices too, or one of these here."""
+    if name in STAGES:
+        return make(name, folder)
+    torch.manual_seed(0)
+    if name == "generator":
+        data = GeneratorData(str(folder / "data"), str(folder / "identifiers"), batch_size=8)
+        return GeneratorModule(data.num_items, 0, without_dropout=1.0), data
+    data = policy_data(folder, max_steps=6, leave_rate=0.4, slate_size=2)
+    settings = UNEVEN if name == "policy uneven" else {"sessions": 9}
+    return PolicyModule(data.num_items, data.vector_size, **settings), data
 
 
 def train(name, folder, world):
@@ -37,7 +78,7 @@ def train(name, folder, world):
     how = {"strategy": ddp if world > 1 else "auto", "use_distributed_sampler": False}
     how |= {"max_steps": 20, "devices": world, "callbacks": [kept]}
     try:
-        module, trainer = training.train(*make(name, folder), None, **how)
+        module, trainer = training.train(*made(name, folder), None, **how)
     except LightrecError as error:
         return {"refused": str(error)}
     metrics = {n: float(v) for n, v in trainer.callback_metrics.items()}
@@ -57,32 +98,37 @@ def both(bandit, tmp_path_factory):
     out = tmp_path_factory.mktemp("processes")
     port = free_port()
     files = [out / "first.pt", out / "second.pt"]
-    names = [*SHARED, *ALONE]
+    names = [*SHARED, *POLICIES, *ALONE]
+    words = torch.randn(N + 1, 4, generator=torch.Generator().manual_seed(0))
+    Identifiers(N, 4, 4, 2, 4).fit(words, words).save_pretrained(bandit / "identifiers")
     apart(train_together, *((rank, 2, port, bandit, files[rank], names) for rank in range(2)))
     return [torch.load(file, weights_only=True) for file in files]
 
 
-@pytest.mark.parametrize("name", SHARED)
+@pytest.mark.parametrize("name", [*SHARED, *POLICIES])
 def test_two_processes_come_to_what_one_does(bandit, both, name):
     one = train(name, bandit, 1)
     first, second = (found[name] for found in both)
-    assert len(one["losses"]) == 20
+    assert len(one["losses"]) >= 20
+    assert all(len(found["losses"]) == len(one["losses"]) for found in (first, second))
     # Each process gives its part of the loss; gradients, and so losses, are averaged.
     mean = (torch.tensor(first["losses"]) + torch.tensor(second["losses"])) / 2
-    torch.testing.assert_close(mean, torch.tensor(one["losses"]), atol=1e-5, rtol=0)
+    # IQL's are some thousands here, which float32 writes to a few 1e-4.
+    torch.testing.assert_close(mean, torch.tensor(one["losses"]), atol=1e-5, rtol=1e-6)
     for key, weight in one["weights"].items():
-        torch.testing.assert_close(first["weights"][key], weight, atol=1e-5, rtol=0)
+        if key != FREE:
+            torch.testing.assert_close(first["weights"][key], weight, atol=1e-5, rtol=0)
         assert torch.equal(first["weights"][key], second["weights"][key]), key
     assert first["metrics"] == second["metrics"]
-    assert first["metrics"] == pytest.approx(one["metrics"], abs=1e-5)
+    if name in SHARED:
+        assert first["metrics"] == pytest.approx(one["metrics"], abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_what_plays_its_own_sessions_refuses_a_second_process(both, name):
+def test_what_learns_from_all_at_once_refuses_a_second_process(both, name):
     for found in both:
         assert found[name]["refused"] == (
-            f"{ALONE[name]} trains in one process, and the recipe asks for 2. Set trainer.devices "
-            "to 1; the ranker, users_a and users_b stages can train in several."
+            f"{ALONE[name]}, and the recipe asks for 2 processes. Set trainer.devices to 1."
         )
 
 

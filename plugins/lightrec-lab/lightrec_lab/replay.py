@@ -143,6 +143,11 @@ class ReplayPolicyModule(PlayingStage):
             )
         self._memory_state: dict[str, Any] | None = None
 
+    @property
+    def alone(self) -> str:
+        """Why one process alone may train it: checkpoints hold the first one's buffer only."""
+        return f"{type(self).__name__} keeps what was played in the buffer of one process"
+
     @cached_property
     def buffer(self) -> TensorDictReplayBuffer:
         """The steps that were played, as they were left by a checkpoint or empty."""

@@ -21,6 +21,7 @@ from torch.nn.functional import pad
 
 from lightrec.api import PADDING, Key, RecipeError, Reward, RewardContext
 from lightrec.data.attributes import providers_of
+from lightrec.data.share import present_share, summed
 from lightrec.rewards.base import Measured
 from lightrec_rewards.accepted import checked_share
 
@@ -70,7 +71,7 @@ class Limit(Measured):
     @torch.no_grad()
     def move(self, measured: Tensor, rate: float, largest: float) -> None:
         """Let prices rise where less than the least was measured, (B, C), and fall elsewhere."""
-        short = self.least - measured.mean(0)
+        short = self.least - summed(measured.mean(0)) / present_share().world
         self.total.add_(rate * short).clamp_(0, largest)
         self.recent.lerp_(short, 1 / RECENT)
         self.price.copy_((self.total + rate * DAMPING * self.recent).clamp(0, largest))
