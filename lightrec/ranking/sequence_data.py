@@ -20,6 +20,7 @@ from lightrec.encoders.tuned import tuned
 from lightrec.encoders.tuning_data import TextLogData
 from lightrec.errors import DataError
 from lightrec.keys import PADDING, Key
+from lightrec.ranking.blend import COPIES, rows_held
 from lightrec.ranking.continued import windows_to_train
 from lightrec.ranking.evaluation_events import EvaluationEvents
 
@@ -231,7 +232,9 @@ class SequenceData(TextLogData):
         return self._evaluation(TEST, None)
 
     def _evaluation(self, part: int, limit: int | None) -> DataLoader[Batch]:
-        share, size = present_share(), self.evaluation_batch_size
+        # The scores of a batch over a large catalog would take gigabytes.
+        most = rows_held(COPIES * self.num_items)
+        share, size = present_share(), min(self.evaluation_batch_size, most)
         events = EvaluationEvents(
             self.histories, part, self.max_length, size, limit, self.seed, share
         )

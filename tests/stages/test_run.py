@@ -2,9 +2,12 @@
 
 import json
 import os
+import random
 import shlex
 import shutil
-import time
+import signal
+import subprocess
+import sys
 from contextlib import nullcontext
 
 import pytest
@@ -22,7 +25,6 @@ from lightrec.stages import run as pipeline
 from lightrec.stages import train as training
 from lightrec.stages.run import command_of, run
 from lightrec.stages.stage import plugin_marks
-from tests.processes import SERVER
 
 DEFAULT = ("data", "text", "ranker", "users_a", "users_b", "policy", "evaluate", "final")
 
@@ -46,26 +48,40 @@ def test_what_is_served_goes_on_from_what_was_judged_with_all_events(tiny_run):
     assert not torch.equal(served, judged)
 
 
+TRAINED = ("ranker", "users_a", "users_b", "policy")
+KILLS = int(os.environ.get("LIGHTREC_TEST_KILLS", "8"))
+
+
 @pytest.mark.slow
-def test_killed_in_every_stage_the_metrics_end_identical(tiny_run, lightrec_tiny_files, tmp_path):
+@pytest.mark.parametrize("devices", [1, 2])
+def test_killed_at_random_moments_the_metrics_end_identical(devices, lightrec_tiny_files, tmp_path):
+    """All processes at once, as by SIGKILL; where the run ends before all kills, another begins."""
     log, items = lightrec_tiny_files
-    out = tmp_path / "run"
+    several = [f"--trainer.devices={devices}", "--trainer.strategy=ddp"] * (devices > 1)
+    settings = tiny.FAST | {name: [*tiny.FAST[name], *several] for name in TRAINED}
     options = {"log": str(log), "items": str(items)}
-    command = [*shlex.split(command_of("generic", options, [], tiny.FAST))[1:], "--out", str(out)]
-    for stage in (name for name in DEFAULT if name != "text"):  # which leaves these texts at once
-        process = SERVER.Process(target=main, args=(command,))
-        process.start()
-        deadline = time.monotonic() + 120
-        while not (out / ".work" / stage).exists():
-            assert process.is_alive(), f"ended before {stage} began"
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.kill()
-        process.join()
-        assert not (out / stage).exists()
-    assert not (out / "metrics.json").exists()
-    assert main(command) == 0
-    assert (out / "metrics.json").read_bytes() == (tiny_run / "metrics.json").read_bytes()
+    words = shlex.split(command_of("generic", options, [], settings))[1:]
+    command, chance = [sys.executable, "-m", "lightrec", *words, "--out"], random.Random(devices)
+
+    def ends(out, seconds=None):
+        process = subprocess.Popen([*command, str(out)], start_new_session=True)
+        try:
+            assert process.wait(seconds) == 0
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return False
+        return True
+
+    assert ends(tmp_path / "unbroken")
+    expected, kills, number = (tmp_path / "unbroken" / "metrics.json").read_bytes(), 0, 0
+    while kills < KILLS or not (tmp_path / f"{number}" / "metrics.json").exists():
+        out = tmp_path / f"{number}"
+        if ends(out, chance.uniform(3, 20) if kills < KILLS else None):
+            assert (out / "metrics.json").read_bytes() == expected
+            number += kills < KILLS
+        else:
+            kills += 1
 
 
 GOOD = "user,item,time\n" + "".join(f"u{n % 3},i{n % 4},{1_700_000_000 + n}\n" for n in range(24))
