@@ -2,9 +2,9 @@
 
 AdamW moves every row at every step: those without a slope by what is left of their moments. That is
 a geometric sum, which is made up for when a row is read again. So rows are where AdamW would have
-them, but for what ``eps`` does to moments that are nearly gone, and for changes of the decay's rate
-while a row waits. torch's ``SparseAdam``, as TensorFlow's ``LazyAdam``, leaves
-such rows as they are: a row that is met once in a hundred steps then learns many times as slowly.
+them, but for what ``eps`` does to moments that are nearly gone, and for changes of the weight decay
+while a row waits. torch's ``SparseAdam`` and TensorFlow's ``LazyAdam`` leave such rows as they are:
+a row that is met once in a hundred steps then learns many times as slowly.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,6 +18,7 @@ WAITED: Final = 128
 AT_ONCE: Final = 65_536
 """Rows that are moved at once where all are."""
 OWN: Final = ("last", "rates")
+"""What the state of such a table has beside AdamW's; checkpoints do without it."""
 
 
 class RowAdamW(torch.optim.AdamW):
@@ -110,7 +111,7 @@ class RowAdamW(torch.optim.AdamW):
 
 
 def clip_gradients(parameters: Iterable[Tensor], most: float) -> None:
-    """Shorten gradients, dense ones and sparse ones, to a norm of all of them together."""
+    """Shorten gradients, dense and sparse, so that the norm of all together is ``most`` at most."""
     slopes = []
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.is_sparse:

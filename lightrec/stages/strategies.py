@@ -25,7 +25,7 @@ class Unseeded(Strategy):
 
     def setup_environment(self) -> None:
         """Meet the other processes."""
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):  # weights are made on the CPU
             super().setup_environment()
 
 
