@@ -5,7 +5,6 @@ import os
 import lightning.pytorch as pl
 import pytest
 import torch
-from lightning.pytorch.strategies import DDPStrategy
 
 pytest.importorskip("lightrec_generate", reason="its generator is among what is trained")
 
@@ -16,6 +15,7 @@ from lightrec.data.share import Share
 from lightrec.errors import LightrecError
 from lightrec.learners.on_policy import PolicyModule
 from lightrec.learners.policy_stage import PolicyStage
+from lightrec.stages.strategies import DDP
 from tests.learners import training
 from tests.learners.stages import STAGES, make
 from tests.learners.training import N, policy_data
@@ -74,7 +74,7 @@ def made(name, folder):
 def train(name, folder, world):
     """Losses, metrics and weights of a training of 20 steps."""
     kept = Losses()
-    ddp = DDPStrategy(process_group_backend="gloo", find_unused_parameters=True)
+    ddp = DDP(process_group_backend="gloo", find_unused_parameters=True)
     how = {"strategy": ddp if world > 1 else "auto", "use_distributed_sampler": False}
     how |= {"max_steps": 20, "devices": world, "callbacks": [kept]}
     try:
