@@ -158,15 +158,6 @@ def recsim(cells: Cells) -> Derived:
     return {"ratios": found}
 
 
-def times_obp(cells: Cells) -> Derived:
-    """CPU seconds of Open Bandit Pipeline in lightrec's own."""
-    if not {"speed/seed-3", "speed-obp/seed-3"} <= {*cells}:
-        return {}
-    own, peer = (cells[key]["metrics"] for key in ("speed/seed-3", "speed-obp/seed-3"))
-    names = ("bootstrap", "resampling")
-    return {"ratios": {n: peer[f"{n}/seconds"] / own[f"{n}/seconds"] for n in names}}
-
-
 def goal_ahead(cells: Cells) -> Derived:
     """How far learning all kinds of events is ahead of one kind, over users and refits."""
     import torch
@@ -222,7 +213,6 @@ DERIVED: dict[str, Callable[[Cells], Derived]] = {
     "daily": updates,
     "imitation": parts_of_peer,
     "irl": of_supervised,
-    "off_policy": times_obp,
     "offline": shares,
     "policies": times_gumbel,
     "policies_asked": shares,

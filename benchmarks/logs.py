@@ -34,7 +34,9 @@ def write(name: str, data: Path | None, to: Path, seed: int) -> None:
     if stamp.is_file() and stamp.read_text() == str(seed):
         return
     log, _, share = name.partition(" ")
-    if share:
+    if log == "shop":
+        of_a_shop(name, *map(int, share.split("-")), data, to, seed)
+    elif share:
         write_share(log, int(share), data, to, seed)
     else:
         globals()[name](data, to, seed)
@@ -209,17 +211,6 @@ def popular(items: int, offset: float = 50.0, power: float = 0.7) -> np.ndarray:
     return weights / weights.sum()
 
 
-def five(data: Path | None, to: Path, seed: int) -> None:
-    """Five million generated events, 20 a user."""
-    users, items, generator = 250_000, 200_000, np.random.default_rng(seed)
-    chosen = generator.choice(items, users * 20, p=popular(items))
-    times = 1_700_000_000 + generator.integers(0, 30_000_000, users * 20)
-    log = {"user": np.repeat(np.arange(users), 20), "item": chosen, "time": times}
-    titles = titles_of(items, 4, generator)
-    pl.DataFrame({"item": np.arange(items), "title": titles}).write_csv(to / "five_items.csv")
-    pl.DataFrame(log).write_csv(to / "five.csv")
-
-
 def words() -> np.ndarray:
     """English words: those of Python's own help."""
     return np.unique(re.findall(r"\b[a-z]{3,}\b", " ".join(topics.values())))
@@ -258,9 +249,12 @@ def titles_of(items: int, words: int, generator: np.random.Generator) -> list[st
     return [f"{' '.join(row)} {number}" for number, row in enumerate(drawn)]
 
 
-def of_a_shop(name: str, parts: int, data: Path | None, to: Path, seed: int) -> None:
-    """Ten million generated events of three kinds a part, by time; a single part as CSV, too."""
-    users, items, events, span = 200_000 * parts, 100_000 * parts, 10_000_000, 30_000_000 // parts
+def of_a_shop(
+    name: str, events: int, users: int, items: int, data: Path | None, to: Path, seed: int
+) -> None:
+    """Generated events of three kinds, by time, in parts of ten millions; a single one as CSV."""
+    parts = -(-events // 10_000_000)
+    events, span = events // parts, 30_000_000 // parts
     generator, known = np.random.default_rng(seed), popular(items)
     shares = generator.gamma(0.8, size=users)
     for part in range(parts):
@@ -283,7 +277,8 @@ def of_a_shop(name: str, parts: int, data: Path | None, to: Path, seed: int) -> 
     ).write_csv(to / f"{name}_items.csv")
 
 
-ten, hundred = partial(of_a_shop, "ten", 1), partial(of_a_shop, "hundred", 10)
+ten = partial(of_a_shop, "ten", 10_000_000, 200_000, 100_000)
+hundred = partial(of_a_shop, "hundred", 100_000_000, 2_000_000, 1_000_000)
 
 
 def split(data: Path | None, to: Path, seed: int) -> None:
@@ -325,5 +320,5 @@ def demonstrations(data: Path | None, to: Path, seed: int) -> None:
 
 SHARED = ("beauty", "films", "food", "lastfm")
 """Logs of which some users may be drawn."""
-GENERATED = {"sittings", "chain", "five", "ten", "texts", "split", "demonstrations"}
+GENERATED = {"sittings", "chain", "ten", "hundred", "texts", "split", "demonstrations"}
 """Those that need no folder of public data sets."""

@@ -22,31 +22,39 @@ def taken(process: int) -> float:
 
 
 def measure(cell: Cell) -> dict[str, float]:
-    """Run the line to its end: CPU seconds of each stage, in all legs together, and the peak."""
+    """Run the line to its end: CPU seconds of each stage, in all legs together, and the peaks."""
     name = cell["log"]
     folder = cache_folder() / "bench" / f"run-{name}-{cell.seed}"
     files, out, noted = folder / "files", folder / "run", folder / "legs.json"
     files.mkdir(parents=True, exist_ok=True)
     logs.write(name, None, files, cell.seed)
     legs = json.loads(noted.read_text()) if noted.is_file() else []
-    tables = ["--log", files / f"{name}.csv", "--items", files / f"{name}_items.csv"]
+    (log,) = [*files.glob(f"{name}.parquet")] or [*files.glob(f"{name}.csv")]
     words = [str(word) for word in cell["words"]]
-    command = [LIGHTREC, "run", *words, *tables, "--seed", str(cell.seed), "--out", out]
+    words += ["--log", log, "--items", files / f"{name}_items.csv"]
+    command = [LIGHTREC, "run", *words, "--seed", str(cell.seed), "--out", out]
     process = subprocess.Popen(command)
-    legs.append(leg := {"peak": 0.0})
+    legs.append(leg := {})
     before = 0.0
     while process.poll() is None:
         # What is used now counts for the stage after those that are done.
         done, now = str(len([*out.glob(f"*/{STAMP}")])), taken(process.pid)
-        leg[done], before = leg.get(done, 0.0) + now - before, now
-        leg["peak"] = max(leg["peak"], resident(process.pid))
+        if done not in leg:
+            leg[done] = {"seconds": 0.0, "peak": 0.0}
+            Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak begins anew
+        leg[done]["seconds"] += now - before
+        leg[done]["peak"] = max(leg[done]["peak"], resident(process.pid))
+        before = now
         noted.write_text(json.dumps(legs))
-        time.sleep(1)
+        time.sleep(0.2)
     if process.returncode:
         raise SystemExit(process.returncode)
+    found: dict[str, float] = {"legs": len(legs)}
     stages = sorted(out.glob(f"*/{STAMP}"), key=lambda stamp: stamp.stat().st_mtime)
-    found = {"peak_gib": max(leg["peak"] for leg in legs), "legs": len(legs)}
     for number, stamp in enumerate(stages):
-        found[f"{stamp.parent.name}/seconds"] = sum(leg.get(str(number), 0.0) for leg in legs)
+        own = [leg[str(number)] for leg in legs if str(number) in leg]
+        found[f"{stamp.parent.name}/seconds"] = sum(each["seconds"] for each in own)
+        found[f"{stamp.parent.name}/peak_gib"] = max(each["peak"] for each in own)
+    found["peak_gib"] = max(value for name, value in found.items() if name.endswith("/peak_gib"))
     shutil.rmtree(folder)
     return found

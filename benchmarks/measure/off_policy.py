@@ -5,7 +5,6 @@ policy learned on one log is judged by another. ``coverage`` counts how often in
 truth.
 """
 
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -250,23 +249,3 @@ def resampled_open_bandit(cell: Cell) -> dict[str, float]:
     log, _ = thompson(cell)
     estimators = {name: ESTIMATORS[name] for name in ("SNIPS", "DR")}
     return resampled(log, estimators, len(log.action), cell.seed)
-
-
-def speed(cell: Cell) -> dict[str, float]:
-    """Time DR with its interval on 100,000 rounds of 80 actions, and the bootstrap alone."""
-    chance = torch.Generator().manual_seed(cell.seed)
-    rounds, actions = 100_000, 80
-    behavior = torch.rand(rounds, actions, generator=chance).double()
-    behavior /= behavior.sum(1, keepdim=True)
-    action = behavior.multinomial(1, generator=chance).squeeze(1)
-    own = behavior.gather(1, action[:, None]).squeeze(1)
-    reward = (torch.rand(rounds, generator=chance) < 0.1).double()
-    log = BanditLog(action, reward, behavior.flip(1), own, None, behavior, behavior.flip(0))
-    values = torch.rand(rounds, generator=chance).double()
-    DR()(log, "student")  # the first one warms up
-    begin = time.process_time()
-    DR()(log, "bootstrap")
-    middle = time.process_time()
-    around(values, None, "bootstrap")
-    end = time.process_time()
-    return {"bootstrap/seconds": middle - begin, "resampling/seconds": end - middle}
