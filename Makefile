@@ -6,7 +6,7 @@ BIN     = $(VENV)/bin
 DEMO    = $(patsubst %,plugins/lightrec-%,formats rewards rules video audit export serve ope lab worlds update)
 PLUGINS = $(filter-out plugins/lightrec-hello $(DEMO),$(wildcard plugins/lightrec-*))
 
-.PHONY: help demo test test-all test-portable test-oldest locks check docs links pages format bench clean
+.PHONY: help demo test test-all test-portable test-oldest locks check audit docs links pages format bench clean
 
 help:
 	@echo 'make demo    install, then learn a recommender for films from MovieLens-100K'
@@ -15,7 +15,8 @@ help:
 	@echo 'make test-portable   run all as other processors and numbers of threads would'
 	@echo 'make test-oldest   run the quick ones with the oldest packages that are allowed'
 	@echo 'make locks   write down the oldest and the newest packages that are allowed'
-	@echo 'make check   lint, formatting, types, layers, amount of code, documentation'
+	@echo 'make check   lint, formatting, types, layers, amount of code, documentation, audit'
+	@echo 'make audit   look the newest packages up among those with known vulnerabilities'
 	@echo 'make docs    build the documentation into docs/_build'
 	@echo 'make links   look whether the documentation'"'"'s outside links still work'
 	@echo 'make pages   write into the documentation what is made from code and from benchmarks/results'
@@ -78,12 +79,22 @@ locks: | $(BIN)/python
 	  $(BIN)/python tests/requirements.py | $(BIN)/uv pip compile - --quiet --no-header --no-annotate \
 	    --upgrade --python-version 3.11 --resolution $${each#*:} -o tests/$${each%%:*}.txt; done
 
-check: $(VENV)/.developing docs
+check: $(VENV)/.developing docs audit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.limits
+
+# An index that knows of no vulnerabilities, or is not reached, is said and fails nothing.
+AUDIT = $(VENV)/audit.txt
+audit: $(VENV)/.developing
+	@$(BIN)/pip-audit -r tests/newest.txt --no-deps --disable-pip --progress-spinner off \
+	  > $(AUDIT) 2>&1; if grep -q '^Found' $(AUDIT); then cat $(AUDIT); exit 1; fi
+	@if grep -q '^No known' $(AUDIT); then \
+	  echo "audit: $$(grep -c 'could not be audited' $(AUDIT)) of $$(grep -c == tests/newest.txt) packages" \
+	    'are unknown to the index; the others have no known vulnerability'; \
+	  else echo "audit: the index was not reached, see $(AUDIT)"; fi
 
 # Strict: a warning is an error, and so is a name that the reference does not have. All pages are
 # read anew (-E), since the docstrings among them come from code.
