@@ -3,6 +3,7 @@
 Each function takes a benchmark's cells and names metrics by cell, which join those measured.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from statistics import fmean
@@ -158,6 +159,27 @@ def recsim(cells: Cells) -> Derived:
     return {"ratios": found}
 
 
+def growth(cells: Cells) -> Derived:
+    """By which powers of events, users and items CPU seconds grow, and hours at another size.
+
+    Users and items are varied alone; what is left of a log that is larger in all is the events'.
+    """
+    names = ("100000-2000-1000", "100000-10000-1000", "100000-2000-10000", "1000000-20000-10000")
+    if not {f"growth/{name}" for name in names} <= {*cells}:
+        return {}
+    small, crowd, catalog, large = (cells[f"growth/{name}"]["metrics"] for name in names)
+    found: dict[str, float | str] = {}
+    for name in [each for each in small if each.endswith("/seconds")]:
+        stage = name.removesuffix("seconds")
+        users = math.log(crowd[name] / small[name], 5)
+        items = math.log10(catalog[name] / small[name])
+        events = math.log10(large[name] / small[name]) - users - items
+        more = 1e3**events * 5e3**users * 1e3**items
+        found |= {f"{stage}events": events, f"{stage}users": users, f"{stage}items": items}
+        found[f"{stage}hours"] = large[name] * more / 3600
+    return {"powers": found}
+
+
 def goal_ahead(cells: Cells) -> Derived:
     """How far learning all kinds of events is ahead of one kind, over users and refits."""
     import torch
@@ -219,6 +241,7 @@ DERIVED: dict[str, Callable[[Cells], Derived]] = {
     "policies_draws": of_finished_draws,
     "policies_worlds": shares,
     "ranking": times_lightrec,
+    "scale": growth,
     "sets": new_items,
     "shop": goal_ahead,
     "shops": best_rule,
