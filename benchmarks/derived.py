@@ -3,7 +3,6 @@
 Each function takes a benchmark's cells and names metrics by cell, which join those measured.
 """
 
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from statistics import fmean
@@ -160,7 +159,7 @@ def recsim(cells: Cells) -> Derived:
 
 
 def growth(cells: Cells) -> Derived:
-    """By which powers of events, users and items CPU seconds grow, and hours at another size.
+    """Seconds that a million events, and 100,000 users and items, cost, and hours of a large log.
 
     Users and items are varied alone; what is left of a log that is larger in all is the events'.
     """
@@ -170,14 +169,13 @@ def growth(cells: Cells) -> Derived:
     small, crowd, catalog, large = (cells[f"growth/{name}"]["metrics"] for name in names)
     found: dict[str, float | str] = {}
     for name in [each for each in small if each.endswith("/seconds")]:
-        stage = name.removesuffix("seconds")
-        users = math.log(crowd[name] / small[name], 5)
-        items = math.log10(catalog[name] / small[name])
-        events = math.log10(large[name] / small[name]) - users - items
-        more = 1e3**events * 5e3**users * 1e3**items
-        found |= {f"{stage}events": events, f"{stage}users": users, f"{stage}items": items}
-        found[f"{stage}hours"] = large[name] * more / 3600
-    return {"powers": found}
+        users = max(0.0, crowd[name] - small[name]) / 0.08
+        items = max(0.0, catalog[name] - small[name]) / 0.09
+        rest = large[name] - small[name] - 0.18 * users - 0.09 * items
+        own = {"events": max(0.0, rest) / 0.9, "users": users, "items": items}
+        own["hours"] = (1e3 * own["events"] + 1e3 * users + 1e2 * items) / 3600
+        found |= {f"{name.removesuffix('seconds')}{key}": value for key, value in own.items()}
+    return {"slopes": found}
 
 
 def goal_ahead(cells: Cells) -> Derived:
