@@ -71,6 +71,26 @@ def policies_worlds() -> None:
     figure.savefig(IMAGES / "policies.png", dpi=110)
 
 
+def scale() -> None:
+    """CPU seconds and memory of each stage over the events of a log that grows in all."""
+    keys = {10_000 * n: f"growth/{10_000 * n}-{200 * n}-{100 * n}" for n in (1, 10, 100)}
+    keys |= {10_000_000: "foretold/10000000-200000-100000", 100_000_000: "large/hundred"}
+    cells, stages = store.read("scale"), table.declared("scale")["tables"]["growth"]["rows"]
+    figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    for axes, kind in zip(panels, ("seconds", "peak_gib"), strict=True):
+        for number, stage in enumerate(stages):
+            known = {n: cells[key]["metrics"].get(f"{stage}/{kind}") for n, key in keys.items()}
+            # Of a hundred million events the ranker took a thousand steps alone.
+            shown = {n: v for n, v in known.items() if v and (n < 1e8 or stage == "data")}
+            axes.plot([*shown], [*shown.values()], "-o", color=f"C{number}", label=stage)
+        axes.set(xscale="log", yscale="log", xlabel="events")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("CPU seconds")
+    panels[1].set_ylabel("peak GiB")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right", frameon=False)
+    figure.savefig(IMAGES / "scale.png", dpi=110)
+
+
 def ecommerce() -> None:
     """NDCG@10 of the next basket, with its intervals."""
     shown = {}
@@ -86,4 +106,5 @@ DRAWN: dict[str, Callable[[], None]] = {
     "language": language,
     "policies_worlds": policies_worlds,
     "ecommerce": ecommerce,
+    "scale": scale,
 }

@@ -5,7 +5,6 @@ people who may be learned from, when the others are learned from. Intervals are 
 differ in who may be learned from.
 """
 
-import json
 from dataclasses import replace
 from itertools import product
 from types import SimpleNamespace
@@ -26,14 +25,10 @@ from lightrec.encoders.text import TextEncoder
 from lightrec.evaluation.base import keys_of
 from lightrec.intervals import mean_interval
 from lightrec.keys import Key
-from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.rewards.base import RewardContext
 from lightrec.simulators.rollout import play
 from lightrec.simulators.world import Scored
-from lightrec.stages import recipes
-from lightrec.stages.stage import Stage
-from lightrec.stages.train import train
 
 LEARNED = 0.8
 FACTORS = (2, 8, 32)
@@ -41,19 +36,14 @@ NOISE = {False: (1.0, 3.0), True: (1.0, 10.0, 30.0)}
 """Factors on it, by whether it is the same for all items."""
 RATE = 0.01
 """Of prices, a step."""
-LEARNERS, DISCOUNTS = ("ppo", "slate-sarsa"), (1.0, 0.0)
 CONTENDERS: dict[str, dict[str, Any]] = {
     "fixed list": {"after": "nothing"},
     "likes alone": {"after": "likes"},
-    "thompson": {"explore": "thompson"},
-    "upper": {"explore": "upper"},
     "answers": {},
 }
-EXPLORING: dict[str, dict[str, Any]] = {
+DAILY: dict[str, dict[str, Any]] = {
     "fixed list": {"after": "nothing"},
     "greedy": {},
-    "thompson": {"explore": "thompson"},
-    "upper": {"explore": "upper", "bonus": 0.5},
     "everything": {},
 }
 
@@ -90,50 +80,6 @@ def measure(cell: Cell) -> dict[str, Any]:
         found[f"{name}/gain"] = float(each.mean() / fixed.mean()) - 1
         for other in ("fixed list", "likes alone"):
             found |= keys_of(f"{name}-minus-{other}", mean_interval(each - played[other]))
-    return found
-
-
-def trained(cell: Cell, learner: str, discount: float) -> Policy:
-    """Train one, which begins as greedy by the belief."""
-    scale, steps = cell["scale"], cell["world"]["max_steps"]
-    world = {**cell["world"], **cell["model"], "log": cell["log"], "share": cell["share"]}
-    given: dict[str, Any] = {
-        f"settings.{name}": value
-        for name, value in {**world, "part": "known", "split": cell.seed}.items()
-    }
-    # A learner of values has logits in units of rewards; others draw slates by their logits.
-    temperature = 1 / scale if learner == "slate-sarsa" else cell["temperature"]
-    belief = {"temperature": temperature, "horizon": steps}
-    given |= {
-        "world": "AnsweredWorld",
-        "policy": json.dumps({"class_path": "LearnedBelief", "init_args": belief}),
-    }
-    words = [word for name in given for word in (f"--data.init_args.{name}", str(given[name]))]
-    model = {"discount": discount, "reward_scale": scale, "steps": steps}
-    words += [word for name in model for word in (f"--model.init_args.{name}", str(model[name]))]
-    words += ["--seed_everything", str(cell.seed), *cell.options]
-    out = cell.out / f"{learner}-{discount}" / "policy"
-    train(Stage("policy", recipes.find(f"worlds/{learner}")[1], out, words))
-    return Policy.load(out)
-
-
-def learned(cell: Cell) -> dict[str, Any]:
-    """Train policies in the answers themselves, and play them with new people.
-
-    They begin as greedy by the belief. The learners' settings are those of their recipes; a
-    discount of 0 looks no step ahead.
-    """
-    judged = World(cell, Answers.read(cell["log"]), cell["share"], **cell["model"])
-    greedy = judged.earned(BeliefPolicy.from_world(judged.world))
-    found: dict[str, Any] = {"greedy/return": float(greedy.mean())}
-    for learner in LEARNERS:
-        played: dict[float, Tensor] = {}
-        for discount in DISCOUNTS:
-            torch.manual_seed(cell.seed)
-            played[discount] = judged.earned(trained(cell, learner, discount))
-            found[f"{learner}/{discount:g}/return"] = float(played[discount].mean())
-        for name, other in {"greedy": greedy, "0": played[0.0]}.items():
-            found |= keys_of(f"{learner}-minus-{name}", mean_interval(played[1.0] - other))
     return found
 
 
@@ -224,17 +170,14 @@ class Priced:
 
 
 def days(cell: Cell) -> dict[str, Any]:
-    """Play with other people every day; each night what they were asked joins what is known.
-
-    On the first day little is known, and whoever explores might learn what is good for later ones.
-    """
+    """Play with other people every day; each night what they were asked joins what is known."""
     table = Answers.read(cell["log"])
     order = torch.randperm(len(table.people), generator=torch.Generator().manual_seed(cell.seed))
     begun, rest = order[: cell["known"]], order[cell["known"] :]
     size, count = cell["model"]["size"], table.values.shape[1] - 1
     found: dict[str, Any] = {}
     earned: dict[str, Tensor] = {}
-    for name, how in EXPLORING.items():
+    for name, how in DAILY.items():
         known, daily = table.values[begun], []
         for people in rest.chunk(cell["days"]):
             part = replace(table, values=table.values[people], people=people.tolist())

@@ -157,8 +157,10 @@ def user_features(store: EventStore) -> tuple[Features, Tensor]:
 
     :returns: the maker, and (U, G) float32.
     """
-    trained = np.zeros(store.num_users, dtype=bool)
-    trained[store.users_of(store.events(TRAIN))] = True
+    trained, some = np.zeros(store.num_users, dtype=bool), np.diff(store.offsets) > 0
+    if some.any():
+        train = np.asarray(store.parts) == TRAIN
+        trained[some] = np.logical_or.reduceat(train, store.offsets[:-1][some])
     features = _fitted(store.users, store.user_kinds, trained)
     return features, features(store.users)
 

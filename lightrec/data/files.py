@@ -47,7 +47,7 @@ _KINDS: Final = {
 """By first bytes: short name, description, and what to do if text was expected."""
 
 
-_URL: Final = re.compile(r"[a-z][\w+]{2,}:/+[^/]", re.IGNORECASE)
+_URL: Final = re.compile(r"[a-z][\w+]+:/+[^/]", re.IGNORECASE)
 _LOGIN: Final = re.compile(r"(:/+[^:/@?#]*:)(?!\d+(?:[/?#]|$))([^@]*(?:@[^/?#]*)?)(?=@)")
 """A password: it follows a user in a URL, and is no port."""
 _QUERY: Final = re.compile(

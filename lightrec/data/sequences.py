@@ -76,8 +76,11 @@ class Sequences:
 
     def training(self) -> "Sequences":
         """Only training events, and context before a user's last training event."""
+        train = np.asarray(self.parts) == TRAIN
+        if not (np.asarray(self.parts) == CONTEXT).any():
+            return self._keep(train)
         last = np.full(len(self.offsets) - 1, -1, dtype=np.int64)
-        events = np.flatnonzero(np.asarray(self.parts) == TRAIN)
+        events = np.flatnonzero(train)
         last[self.users_of(events)] = events  # ascending, so the last one stays
         kept = np.isin(self.parts, (TRAIN, CONTEXT))
         kept &= np.arange(len(kept)) <= np.repeat(last, np.diff(self.offsets))

@@ -252,7 +252,8 @@ class EventStore:
 
     def popularity(self, events: Integers | None = None) -> npt.NDArray[np.int64]:
         """How often each item was chosen in some events, or in training: (N + 1,) int64."""
-        counted = np.asarray(self.items)[self.events(TRAIN) if events is None else events]
+        chosen = np.asarray(self.parts) == TRAIN if events is None else events
+        counted = np.asarray(self.items)[chosen]
         return np.bincount(counted, minlength=self.num_items + 2)[: self.num_items + 1]
 
     def events(self, part: int) -> npt.NDArray[np.int64]:

@@ -54,7 +54,7 @@ def blend(
     :returns: the blend, and metrics on validation events: its own, and NDCG@10 of its parts and of
         the weights that were to choose from.
     """
-    evidence = Evidence.of(data.store, data.vectors)
+    evidence = Evidence.from_log(data.training, data.store, data.vectors)
     judged = validation_events(data, JUDGED)
     fitted = chosen(names_of(item_models), evidence, judged)
     mixed = Blend(ranker, fitted)
@@ -138,7 +138,8 @@ def refitted(
     :param earlier: folder of the ranker stage whose settings are taken.
     :returns: as :func:`blend`.
     """
-    evidence, before = Evidence.of(data.store, data.vectors), Blend.load(earlier)
+    evidence = Evidence.from_log(data.training, data.store, data.vectors)
+    before = Blend.load(earlier)
     described = described_models(earlier)
     fitted: dict[str, ItemModel] = {}
     for name in before.item_models:

@@ -59,13 +59,13 @@ class EvaluationEvents(Dataset[Batch]):
 
         Where a goal is set, that is a purchase of what had been viewed; else what came again.
         """
-        sequences = self.sequences
-        size = int(max(sequences.items.max(initial=0), self.targets.max(initial=0))) + 1
-        owners = np.repeat(np.arange(len(sequences.offsets) - 1), np.diff(sequences.offsets))
-        pairs, first = np.unique(owners * size + sequences.items, return_index=True)
-        sought = self.users * size + self.targets
-        place = np.searchsorted(pairs, sought).clip(max=max(len(pairs) - 1, 0))
-        return torch.from_numpy((pairs[place] == sought) & (first[place] < self.events))
+        found = [np.zeros(0, dtype=bool)]
+        for start in range(0, len(self.events), self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            begin = self.sequences.offsets[self.users[rows]]
+            before = padded(self.sequences.items, begin, self.events[rows])
+            found.append((before == self.targets[rows, None]).any(1))
+        return torch.from_numpy(np.concatenate(found))
 
     def __iter__(self) -> Iterator[Batch]:
         return (self[index] for index in range(len(self)))

@@ -339,8 +339,7 @@ def in_file(path: Path, where: Path, role: str) -> Path:
     from lightrec.data.readers.base import find_reader
 
     copy = where / SOURCES / f"{role}.parquet"
-    find_reader(path).copy(path, copy)
-    return copy
+    return find_reader(path).fetch(path, copy)
 
 
 def plan(

@@ -1,16 +1,13 @@
-"""The cart with a pole is Gymnasium's, and a step over many items adds little memory."""
+"""The cart with a pole is Gymnasium's."""
 
 import math
 
 import gymnasium
 import numpy as np
-import pytest
 import torch
 
 from benchmarks.measure.carts import CART, CartPole, push
-from benchmarks.measure.softmax_step import step
 from lightrec.keys import Key
-from tests.processes import apart
 
 
 def test_steps_are_those_of_gymnasium():
@@ -36,11 +33,3 @@ def test_steps_are_those_of_gymnasium():
     after = world.step(state)["next"]
     assert after["terminated"].squeeze(1).tolist() == ended
     assert (after["reward"] == 1).all()
-
-
-@pytest.mark.slow
-def test_a_step_over_many_items_adds_little_memory():
-    """The logits of the 500 targets alone would take 0.37 GiB."""
-    (found,) = apart(step, (200_000, 64, 10))
-    assert found["held_gib"] == pytest.approx(4 * 200_001 * 65 * 4 / 2**30, rel=0.01)
-    assert found["added_gib"] < 0.3

@@ -75,6 +75,14 @@ class Reader(ABC):
         """Write the table that a URL names to a Parquet file; a reader of URLs defines this."""
         raise DataError(f"{type(self).__name__} reads URLs, and defines no `copy`.")
 
+    def fetch(self, url: Path, file: Path) -> Path:
+        """As :meth:`copy`; a reader may leave another file or a folder.
+
+        :returns: what was written.
+        """
+        self.copy(url, file)
+        return file
+
     def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
         """Read a log with its item and user tables.
 
@@ -109,7 +117,7 @@ def read_tables(
     The arguments are options of ``lightrec data check``, ``lightrec data convert`` and ``lightrec
     run``.
 
-    :param log: the log: a file, a folder or the URL of a database.
+    :param log: the log: a file, a folder or the URL of a database or an object store.
     :param items: the item table (default: the one that comes with the log).
     :param users: the user table (default: the one that comes with the log).
     :param columns: the log's columns, by name or position: {user: customer, item: 3}.

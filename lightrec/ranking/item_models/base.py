@@ -70,7 +70,11 @@ class Evidence:
     def of(cls, store: EventStore, vectors: Tensor | None = None) -> "Evidence":
         """The training events of a prepared log; without vectors nobody reads texts."""
         vectors = torch.zeros(store.num_items + 1, 0) if vectors is None else vectors
-        log = Sequences.all_events(store).training()
+        return cls.from_log(Sequences.all_events(store).training(), store, vectors)
+
+    @classmethod
+    def from_log(cls, log: Sequences, store: EventStore, vectors: Tensor) -> "Evidence":
+        """As :meth:`of`, where somebody has the training events already."""
         people = user_features(store)[1]
         worth: NDArray[np.float32] | None = None
         if store.goal_kinds:
@@ -92,7 +96,8 @@ class Evidence:
 
     def counts(self) -> Tensor:
         """(N + 1,) float32: how many training events each item has."""
-        counts = np.bincount(self.log.items, self.worths, self.num_items + 1)
+        weights = None if self.worth is None else self.worths
+        counts = np.bincount(self.log.items, weights, self.num_items + 1)
         return torch.from_numpy(counts).float()
 
     @property

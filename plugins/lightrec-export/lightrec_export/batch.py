@@ -1,7 +1,8 @@
 """Lists for people of any number, from a Parquet file or folder to a Parquet file or folder."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -9,14 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from filelock import FileLock, Timeout
 from lightrec_rules.rules import RuleBook
 
 from lightrec.api import PADDING, Column, DataError, RecipeError
-from lightrec.data.files import new_file
+from lightrec.data.files import content_hash, new_file
 from lightrec.data.names import Names
 from lightrec.data.store import padded
 
 HISTORY: Final = "history"
+MARK: Final = b"lightrec.made_from"
+"""Note of a file of lists: the export, its rules, k and the people."""
 ROWS: Final = 8_192
 """People who are read at once."""
 TOGETHER: Final = 512
@@ -102,13 +106,17 @@ def batch(export: Path, people: Path, *, out: Path, k: int = 10, threads: int = 
     examples:
       lightrec export runs/video exported
       lightrec batch exported people.parquet --out lists.parquet
+      lightrec batch exported people --out lists
 
     The people have the columns user and history, a list of item ids, oldest first. The file of
-    lists has a row for each of them: user, items and scores.
+    lists has a row for each of them: user, items and scores. In a folder, each file of people has
+    its file of lists. Those that are there already stay, unless they are of other people, another
+    export or another K. So the same command goes on where it was stopped, and several of them share
+    the work, on several machines too.
 
     :param export: a folder that `lightrec export` wrote.
     :param people: a Parquet file or a folder of such files.
-    :param out: a .parquet file.
+    :param out: a .parquet file, or a folder.
     :param k: items of a list at most.
     :param threads: for the arithmetic.
     """
@@ -117,40 +125,69 @@ def batch(export: Path, people: Path, *, out: Path, k: int = 10, threads: int = 
     if not people.exists():
         raise DataError("There is no such file or folder.", people)
     torch.set_num_threads(threads)
+    lists = Lists(str(export), k)
+    files = sorted(people.glob("**/*.parquet")) if people.is_dir() else [people]
+    if out.suffix == ".parquet":
+        rows = write(lists, chain.from_iterable(map(tables, files)), out)
+        print(f"{out}: lists for {rows:,} people")
+        return
+    from lightrec_export.exported import MANIFEST
+
+    mark = f"{content_hash(export / MANIFEST)} {lists.rules and lists.rules.mark} {k}"
+    done = 0
+    for file in files:
+        to = out / (file.relative_to(people) if people.is_dir() else file.name)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        # Whoever is killed has its lock taken by the system, and the file is anybody's again.
+        with suppress(Timeout), FileLock(to.with_name(f".{to.name}.lock"), blocking=False):
+            own = f"{mark} {content_hash(file)}"
+            if not (to.is_file() and pq.read_metadata(to).metadata.get(MARK) == own.encode()):
+                parts = tables(file)
+                for first in parts:  # an engine may leave files without rows
+                    done += write(lists, chain([first], parts), to, {MARK: own})
+    print(f"{out}: lists for {done:,} people, beside those that were there")
+
+
+def write(
+    lists: Lists, people: Iterable[pa.Table], out: Path, notes: Mapping[bytes, str] | None = None
+) -> int:
+    """Write one file of lists, and give their number.
+
+    :param notes: for the file's metadata.
+    :raises DataError: where there is nobody.
+    """
     from tqdm.auto import tqdm
 
-    lists, rows, writer = Lists(str(export), k), 0, None
+    rows, writer = 0, None
     with new_file(out) as part, ExitStack() as stack:
-        for table in tqdm(tables(people), unit="batch"):
-            made = lists(table)
+        for table in tqdm(people, unit="batch"):
+            made = lists(table).replace_schema_metadata(notes)
             writer = writer or stack.enter_context(pq.ParquetWriter(part, made.schema))
             writer.write_table(made)
             rows += made.num_rows
         if writer is None:
-            raise DataError("Nobody is in it.", people)
-    print(f"{out}: lists for {rows:,} people")
+            raise DataError("There are no people in it.")
+    return rows
 
 
-def tables(people: Path) -> Iterator[pa.Table]:
+def tables(file: Path) -> Iterator[pa.Table]:
     """Read people, some at a time.
 
     :raises DataError: where a column is missing, or histories are no lists.
     """
-    files = sorted(people.glob("**/*.parquet")) if people.is_dir() else [people]
-    for file in files:
-        try:
-            held = pq.ParquetFile(file)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise DataError(f"This is no Parquet file: {error}", file) from None
-        schema = held.schema_arrow
-        if missing := [name for name in ("user", HISTORY) if name not in schema.names]:
-            raise DataError(
-                f"There is no column {missing[0]!r}; expected are user and history, and there are "
-                f"{', '.join(schema.names)}.",
-                file,
-            )
-        kind = schema.field(HISTORY).type
-        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-            raise DataError(f"The column history holds {kind}; expected are lists of ids.", file)
-        for part in held.iter_batches(ROWS, columns=["user", HISTORY]):
-            yield pa.Table.from_batches([part])
+    try:
+        held = pq.ParquetFile(file)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"This is no Parquet file: {error}", file) from None
+    schema = held.schema_arrow
+    if missing := [name for name in ("user", HISTORY) if name not in schema.names]:
+        raise DataError(
+            f"There is no column {missing[0]!r}; expected are user and history, and there are "
+            f"{', '.join(schema.names)}.",
+            file,
+        )
+    kind = schema.field(HISTORY).type
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        raise DataError(f"The column history holds {kind}; expected are lists of ids.", file)
+    for part in held.iter_batches(ROWS, columns=["user", HISTORY]):
+        yield pa.Table.from_batches([part])

@@ -8,6 +8,7 @@ lightrec_commands = gives({"data fetch": "lightrec_formats.fetch:fetch"})
 lightrec_readers = gives(
     {
         "JesterReader": "lightrec_formats.jester:JesterReader",
+        "ObjectReader": "lightrec_formats.objects:ObjectReader",
         "RecBoleReader": "lightrec_formats.recbole:RecBoleReader",
         "SqlReader": "lightrec_formats.sql:SqlReader",
     }

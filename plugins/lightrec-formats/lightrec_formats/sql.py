@@ -11,6 +11,7 @@ from lightrec.data.files import is_url, without_password
 from lightrec.data.readers.table import TableReader
 from lightrec.data.schema import Place, Problems, Table
 from lightrec.errors import DataError
+from lightrec_formats.objects import ObjectReader
 
 _URL: Final = re.compile(r"([a-z][\w+]{2,}):/+(?!/)")
 
@@ -22,8 +23,8 @@ class SqlReader(TableReader):
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Whether it is a URL."""
-        return is_url(path)
+        """Whether it is a URL, and no object store's."""
+        return is_url(path) and not ObjectReader.recognises(path)
 
     def open(self, path: Path) -> "SqlTable":
         """Open the table, or ask the query."""

@@ -17,6 +17,7 @@ def tune(
     run: Path | None = None,
     out: Path | None = None,
     no_pruning: bool = False,
+    storage: str | None = None,
 ) -> None:
     """Search a stage's best settings with Optuna, judged by validation alone.
 
@@ -25,12 +26,14 @@ def tune(
       lightrec tune -c video/ranker --print-space > space.yaml
       lightrec tune -c video/ranker --space space.yaml --trials 30
       lightrec tune -c generic/ranker --run runs/mine --out runs/mine/tune --trainer.max_epochs 5
+      lightrec tune -c video/ranker --trials 30 & lightrec tune -c video/ranker --trials 30
 
     The space names settings of the recipe, each with a range or a list of choices:
       model.init_args.learning_rate: {low: 0.0003, high: 0.01, log: true}
       model.init_args.tower.init_args.layers: [1, 2, 3]
 
     The same command goes on where it was stopped; with more trials it adds to those there are.
+    Several of them at once share the trials, and take up what one that was killed had begun.
 
     :param space: a file that says what is searched (default: the stage's own).
     :param print_space: print what would be searched, and stop.
@@ -38,6 +41,8 @@ def tune(
     :param run: the run to read from (default: the recipe's).
     :param out: the folder to leave (default: RUN/tune-STAGE).
     :param no_pruning: train every trial to its end, however bad.
+    :param storage: the URL of a database for Optuna's study, for commands on several machines,
+        which also share the folder (default: OUT/study.db).
     """
     if trials < 1:
         raise RecipeError(f"--trials must be at least 1, not {trials}.")
@@ -69,8 +74,8 @@ def tune(
         raise RecipeError("Every setting of the default space is given on the line.")
     where = out or stage.run / f"tune-{stage.name}"
     redo.check_rooms(stage.run, where.name)
-    with redo.alone(where, "tune"):
-        study = search.Search(stage, searched, where, advice, prune=not no_pruning)
+    with redo.alone(where, "tune", locked=False):
+        study = search.Search(stage, searched, where, advice, not no_pruning, storage)
         study.run(trials)
         search.write(study)
     print(search.table(study), end="")

@@ -4,6 +4,9 @@ The study lies in a SQLite file. A trial's chance follows from the recipe's seed
 number, and the trial under way goes on from its last finished epoch: a search that was stopped
 ends as an unbroken one does. Trials are judged by validation alone and leave no files but their
 curves; the search leaves the best recipe and Optuna's pictures.
+
+Several commands share a search: each has a lock on the file of its trial, which goes with its
+process, so that another one takes up what was begun there.
 """
 
 import hashlib
@@ -21,6 +24,7 @@ import lightning.pytorch as pl
 import matplotlib
 import numpy as np
 import optuna
+from filelock import BaseFileLock, FileLock, Timeout
 from lightning.pytorch.callbacks import Callback
 from matplotlib import pyplot
 from optuna.trial import Trial, TrialState
@@ -119,12 +123,19 @@ class Search:
     :param out: the folder to leave.
     :param advice: what to do where the space does not fit the recipe.
     :param prune: whether to stop trials early that are worse than the median of those before.
+    :param storage: URL of the study's database; None for a file in ``out``.
     :raises RecipeError: where the space does not fit the recipe.
     :raises RunError: where a stage before has not been run, or ``out`` holds another search.
     """
 
     def __init__(
-        self, stage: Stage, space: Space, out: Path, advice: str, prune: bool = True
+        self,
+        stage: Stage,
+        space: Space,
+        out: Path,
+        advice: str,
+        prune: bool = True,
+        storage: str | None = None,
     ) -> None:
         fingerprint = stage.fingerprint()  # first, because it says which stage is missing
         self.stage, self.space, self.out, self.prune = stage, space, out, prune
@@ -151,10 +162,20 @@ class Search:
         mark = hashlib.sha256(content.encode()).hexdigest()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.out.mkdir(parents=True, exist_ok=True)
+        self.lock = FileLock(self.out / ".lock")
+        with self.lock:
+            self.study = self._study(mark, storage or f"sqlite:///{(self.out / STUDY).as_posix()}")
+
+    def _study(self, mark: str, storage: str) -> optuna.Study:
+        """The study, begun or gone on with.
+
+        :param mark: of what is searched; in a database of several searches it is in the name.
+        """
         median = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
-        self.study = study = optuna.create_study(
-            storage=f"sqlite:///{(self.out / STUDY).as_posix()}",
-            study_name=self.stage.name,
+        own = (self.out / STUDY).as_posix() in storage
+        study = optuna.create_study(
+            storage=storage,
+            study_name=self.stage.name if own else f"{self.stage.name}-{mark[:12]}",
             direction="maximize" if self.mode == "max" else "minimize",
             pruner=median if self.prune else optuna.pruners.NopPruner(),
             load_if_exists=True,
@@ -174,6 +195,7 @@ class Search:
         first = {name: held(choices, value(name)) for name, choices in self.space.items()}
         if not trials and None not in first.values():
             study.enqueue_trial(first)
+        return study
 
     def run(self, trials: int) -> None:
         """Go on until so many trials are finished, those of earlier calls included.
@@ -181,12 +203,16 @@ class Search:
         :param trials: at least 1.
         :raises LightrecError: where the first trial fails; a later one is reported and passed over.
         """
-        while len(self.finished) < trials:
-            trial = self._next()
+        while (begun := self._next(trials)) is not None:
+            trial, lock = begun
             headline = f"[{trial.number + 1}/{trials}]"
             values = " ".join(f"{short(n)}={shown(v)}" for n, v in trial.params.items())
             print(f"{headline} {values}", file=sys.stderr)
-            outcome = self._run_trial(trial)
+            try:
+                outcome = self._run_trial(trial)
+                Path(lock.lock_file).unlink(missing_ok=True)
+            finally:
+                lock.release()
             best = self.best
             rest = "" if best is None else f"; best {best.value:.4f} (trial {best.number + 1})"
             print(f"{headline} {outcome}{rest}", file=sys.stderr)
@@ -207,15 +233,39 @@ class Search:
         """The best trial, the earliest among equals; None where there is none yet."""
         return next(iter(self.complete), None)
 
-    def _next(self) -> Trial:
-        """The trial under way, or ask for a new one."""
-        seed = self.recipe.seed * 1_000_003 + len(self.finished)
-        self.study.sampler = optuna.samplers.TPESampler(seed=seed)
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if len(trial.params) == len(self.space):
-                return Trial(self.study, trial._trial_id)
-            self.study.tell(trial.number, state=TrialState.FAIL)  # stopped while it was drawn
-        return self.study.ask(self.space)
+    def _next(self, trials: int) -> tuple[Trial, BaseFileLock] | None:
+        """A trial that nobody trains, begun or new, and its lock; None where there are enough."""
+        with self.lock:
+            others = 0
+            for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                try:
+                    lock = self._locked(trial.number)
+                except Timeout:
+                    others += 1
+                    continue
+                if len(trial.params) == len(self.space):
+                    return Trial(self.study, trial._trial_id), lock
+                self.study.tell(trial.number, state=TrialState.FAIL)  # stopped while it was drawn
+            number = len(self.finished) + others
+            if number >= trials:
+                if others:
+                    print(f"Other commands still train {others} of the trials.", file=sys.stderr)
+                return None
+            seed = self.recipe.seed * 1_000_003 + number
+            self.study.sampler = optuna.samplers.TPESampler(seed=seed)
+            new = self.study.ask(self.space)
+            return new, self._locked(new.number)
+
+    def _locked(self, number: int) -> BaseFileLock:
+        """The lock of a trial, which goes with this process.
+
+        :raises Timeout: where another process has it.
+        """
+        path = self.out / ".work" / f"{number + 1:04d}.lock"
+        path.parent.mkdir(exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire(blocking=False)
+        return lock
 
     def _run_trial(self, trial: Trial) -> str:
         """Train a trial, tell the study, and give the outcome in words."""
@@ -251,8 +301,12 @@ class Search:
 
 def write(search: Search) -> None:
     """Write the best recipe and Optuna's pictures into the search's folder."""
-    if (best := search.best) is None:
-        return
+    with search.lock:
+        if (best := search.best) is not None:
+            _write(search, best)
+
+
+def _write(search: Search, best: optuna.trial.FrozenTrial) -> None:
     recipe = ParsedRecipe(search.stage, settings(best.params))
     content = recipe.parser.dump(recipe.config, skip_none=False)
     write_whole(

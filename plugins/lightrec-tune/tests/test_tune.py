@@ -193,6 +193,22 @@ def test_settings_that_were_tried_are_not_trained_again(quickly, capsys):
     assert "the same as trial" in capsys.readouterr().err
 
 
+def test_commands_share_a_search_and_end_with_as_many_trials(quickly, monkeypatch, capsys):
+    begin = tune.fit
+
+    def fit(stage, watchers):
+        begin(stage, watchers)
+        if stage.number == 2:  # another command comes meanwhile
+            assert search(trials=4) == 0
+
+    monkeypatch.setattr(tune, "fit", fit)
+    assert search(trials=4) == 0
+    assert quickly.trained == [1, 2, 3, 4]
+    assert states() == ["COMPLETE"] * 4
+    assert len({tuple(trial[3].values()) for trial in trials()}) == 4
+    assert "Other commands still train 1 of the trials." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("content", "arguments", "sentence"),
     [

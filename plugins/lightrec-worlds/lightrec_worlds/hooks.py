@@ -17,8 +17,6 @@ lightrec_simulators = gives(
     }
 )
 lightrec_components = gives({"WorldData": "lightrec_worlds.world_data:WorldData"})
-lightrec_policies = gives(
-    {each: f"lightrec_worlds.beliefs:{each}" for each in ("BeliefPolicy", "LearnedBelief")}
-)
+lightrec_policies = gives({"BeliefPolicy": "lightrec_worlds.beliefs:BeliefPolicy"})
 lightrec_policy_makers = gives({"constant": "lightrec_worlds.constant:BestConstant"})
 lightrec_recipes = gives([Path(__file__).parent / "recipes"])

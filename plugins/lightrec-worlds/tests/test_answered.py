@@ -6,18 +6,14 @@ import torch
 from lightrec_testing import SimulatorChecks
 from lightrec_worlds.answered import ANSWERS, AnsweredWorld
 from lightrec_worlds.answers import Answers
-from lightrec_worlds.beliefs import BeliefPolicy, LearnedBelief
+from lightrec_worlds.beliefs import BeliefPolicy
 from lightrec_worlds.loadings import Loadings
 from torch.nn.functional import pad
 
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
-from lightrec.policies.base import Policy
 from lightrec.policies.baselines import RandomPolicy
 from lightrec.simulators.rollout import play
-from lightrec.stages import recipes
-from lightrec.stages.stage import Stage
-from lightrec.stages.train import train
 
 PEOPLE, ITEMS, FACTORS = 4_000, 12, 2
 
@@ -137,23 +133,6 @@ def test_items_that_nobody_answered_are_what_their_vectors_say():
     both = [model.weights[new] @ model.weights[1:31].T for model in (found, whole)]
     torch.testing.assert_close(*both, atol=0.05, rtol=0.05)
     assert (found.noise[new] >= found.noise[1:31].mean()).all()
-
-
-def test_a_learned_belief_begins_as_the_belief_and_is_trained(make, log, tmp_path):
-    world = make(30)
-    world.fix(torch.arange(30), 0)
-    learned = LearnedBelief.from_world(world, temperature=0.5)
-    state = world.step(learned.act(world.reset()))["next"]
-    own = BeliefPolicy.from_world(world).logits(state)
-    torch.testing.assert_close(learned.logits(state), 2 * own)
-    recipe, out = recipes.find("worlds/ppo")[1], tmp_path / "policy"
-    words = {"world": "AnsweredWorld", "settings.log": log, "settings.part": "known"}
-    words |= {"settings.max_steps": "4", "policy": "LearnedBelief", "iterations": "1"}
-    given = [word for name in words for word in (f"--data.init_args.{name}", words[name])]
-    train(Stage("policy", recipe, out, [*given, "--trainer.max_epochs", "1"]))
-    policy = Policy.load(out)
-    torch.testing.assert_close(policy.weights, learned.weights)
-    assert policy.correction[-1].weight.abs().max() > 0
 
 
 @pytest.mark.parametrize("after", ["answers", "likes", "nothing"])
