@@ -174,7 +174,6 @@ def growth(cells: Cells) -> Derived:
         rest = large[name] - small[name] - 0.18 * users - 0.09 * items
         own = {"events": max(0.0, rest) / 0.9, "users": users, "items": items}
         own["hours"] = (1e3 * own["events"] + 1e3 * users + 1e2 * items) / 3600
-        own["ten"] = small[name] + 9.9 * own["events"] + 1.98 * users + 0.99 * items
         found |= {f"{name.removesuffix('seconds')}{key}": value for key, value in own.items()}
     return {"slopes": found}
 

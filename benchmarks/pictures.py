@@ -74,16 +74,18 @@ def policies_worlds() -> None:
 def scale() -> None:
     """CPU seconds and memory of each stage over the events of a log that grows in all."""
     keys = {10_000 * n: f"growth/{10_000 * n}-{200 * n}-{100 * n}" for n in (1, 10, 100)}
-    keys |= {10_000_000: "foretold/10000000-200000-100000", 100_000_000: "large/hundred"}
     cells, stages = store.read("scale"), table.declared("scale")["tables"]["growth"]["rows"]
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     for axes, kind in zip(panels, ("seconds", "peak_gib"), strict=True):
         for number, stage in enumerate(stages):
-            known = {n: cells[key]["metrics"].get(f"{stage}/{kind}") for n, key in keys.items()}
-            # Of a hundred million events the ranker took a thousand steps alone.
-            shown = {n: v for n, v in known.items() if v and (n < 1e8 or stage == "data")}
-            axes.plot([*shown], [*shown.values()], "-o", color=f"C{number}", label=stage)
-        axes.set(xscale="log", yscale="log", xlabel="events")
+            known = {n: cells[key]["metrics"][f"{stage}/{kind}"] for n, key in keys.items()}
+            if stage == "data":  # of the ranker, these have a thousand steps alone
+                more = {10_000_000: "large/ten", 100_000_000: "large/hundred"}
+                known |= {n: cells[key]["metrics"][f"data/{kind}"] for n, key in more.items()}
+            axes.plot([*known], [*known.values()], "-o", color=f"C{number}", label=stage)
+        axes.set(xscale="log", yscale="log" if kind == "seconds" else "linear", xlabel="events")
+        axes.set_xticks([10**n for n in range(4, 9)], ["10 k", "100 k", "1 M", "10 M", "100 M"])
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("CPU seconds")
     panels[1].set_ylabel("peak GiB")
