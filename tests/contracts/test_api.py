@@ -25,7 +25,7 @@ OTHERS = {
     "lightrec-audit": 109,
     "lightrec-export": 48,
     "lightrec-finance": 11,
-    "lightrec-formats": 18,
+    "lightrec-formats": 23,
     "lightrec-generate": 34,
     "lightrec-health": 2,
     "lightrec-images": 7,
