@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -41,12 +41,11 @@ def joins() -> bool:
 
 
 @contextmanager
-def alone(run: Path, command: str, locked: bool = True) -> Iterator[None]:
+def alone(run: Path, command: str) -> Iterator[None]:
     """Let no other command write into a run folder; the lock goes with the process.
 
     :param run: is made where it is not there, and taken away again where it stays empty.
     :param command: its name, for who meets the lock.
-    :param locked: False where commands of this kind share the folder by locks of their own.
     :raises RunError: where another command writes, where the folder may not be written to, or where
         links in it lead elsewhere.
     """
@@ -58,17 +57,15 @@ def alone(run: Path, command: str, locked: bool = True) -> Iterator[None]:
     missing = [folder for folder in (run, *run.parents) if not folder.exists()]
     path = run / LOCK
     try:
-        with _locked(path) if locked else nullcontext():
-            if locked:
-                path.write_text(f"lightrec {command} (process {os.getpid()})")
+        with _locked(path):
+            path.write_text(f"lightrec {command} (process {os.getpid()})")
             os.environ[HELD] = place
             try:
                 yield
             finally:
                 os.environ.pop(HELD)
                 os.environ.update({} if held is None else {HELD: held})
-                if locked:
-                    path.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
     finally:
         for folder in (path.parent, *missing):
             with suppress(OSError):  # it is not empty

@@ -74,9 +74,9 @@ def tune(
         raise RecipeError("Every setting of the default space is given on the line.")
     where = out or stage.run / f"tune-{stage.name}"
     redo.check_rooms(stage.run, where.name)
-    with redo.alone(where, "tune", locked=False):
-        study = search.Search(stage, searched, where, advice, not no_pruning, storage)
-        study.run(trials)
-        search.write(study)
+    redo.check_rooms(where)
+    study = search.Search(stage, searched, where, advice, not no_pruning, storage)
+    study.run(trials)
+    search.write(study)
     print(search.table(study), end="")
     print(f"best recipe: {where / search.BEST}\npictures: {where}/*.png")

@@ -15,6 +15,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
@@ -164,18 +165,17 @@ class Search:
         self.out.mkdir(parents=True, exist_ok=True)
         self.lock = FileLock(self.out / ".lock")
         with self.lock:
-            self.study = self._study(mark, storage or f"sqlite:///{(self.out / STUDY).as_posix()}")
+            self.study = self._study(mark, storage)
 
-    def _study(self, mark: str, storage: str) -> optuna.Study:
+    def _study(self, mark: str, storage: str | None) -> optuna.Study:
         """The study, begun or gone on with.
 
-        :param mark: of what is searched; in a database of several searches it is in the name.
+        :param mark: of what is searched, by which a database tells several searches apart.
         """
         median = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
-        own = (self.out / STUDY).as_posix() in storage
         study = optuna.create_study(
-            storage=storage,
-            study_name=self.stage.name if own else f"{self.stage.name}-{mark[:12]}",
+            storage=storage or f"sqlite:///{(self.out / STUDY).as_posix()}",
+            study_name=f"{self.stage.name}-{mark[:12]}" if storage else self.stage.name,
             direction="maximize" if self.mode == "max" else "minimize",
             pruner=median if self.prune else optuna.pruners.NopPruner(),
             load_if_exists=True,
@@ -216,6 +216,8 @@ class Search:
             best = self.best
             rest = "" if best is None else f"; best {best.value:.4f} (trial {best.number + 1})"
             print(f"{headline} {outcome}{rest}", file=sys.stderr)
+        with suppress(OSError):  # others are still at work, or nothing was done
+            (self.out / ".work").rmdir()
 
     @property
     def finished(self) -> list[optuna.trial.FrozenTrial]:
