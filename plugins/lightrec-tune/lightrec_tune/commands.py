@@ -1,10 +1,11 @@
 """`lightrec tune`; parsing only."""
 
 from pathlib import Path
+from time import sleep
 
 from lightrec.cli.fit import Config, stage_of
 from lightrec.data.files import check_file
-from lightrec.errors import RecipeError
+from lightrec.errors import RecipeError, RunError
 from lightrec.stages import redo
 
 
@@ -74,7 +75,14 @@ def tune(
         raise RecipeError("Every setting of the default space is given on the line.")
     where = out or stage.run / f"tune-{stage.name}"
     redo.check_rooms(stage.run, where.name)
-    redo.check_rooms(where)
+    for wait in (0.1, 0.3, 0.9, None):
+        try:
+            with redo.alone(where, "tune"):  # no command of another kind writes there
+                break
+        except RunError:
+            if wait is None:
+                raise
+            sleep(wait)  # another search may look at this very moment
     study = search.Search(stage, searched, where, advice, not no_pruning, storage)
     study.run(trials)
     search.write(study)
