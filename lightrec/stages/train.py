@@ -337,6 +337,7 @@ def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
     with stage.output(cli.seed) as folder:
         if best.is_file():
             shutil.copyfile(best, folder / CHECKPOINT)
+        torch.manual_seed(cli.seed)  # this process may have trained no epoch, or all of them
         metrics = model.write(folder)
         for addition in cli.additions:
             with blaming(addition, "add to a trained stage"), torch.no_grad():
