@@ -1,15 +1,19 @@
-"""Judging: closed forms, pairing, and what is shown, written as a log and read as it was."""
+"""Judging: closed forms, pairing, the three modes, and what is shown, written as a log and read."""
 
 import numpy as np
 import pytest
 import torch
 from lightrec_testing import tiny
+from lightrec_testing.simulators import TinyWorld
 
 from lightrec.data.log import InteractionLog
+from lightrec.errors import RecipeError
 from lightrec.evaluation.sessions import compare, transfer_ratios
+from lightrec.keys import Key
 from lightrec.nn.plackett_luce import PlackettLuce
 from lightrec.policies.baselines import ConstantListPolicy, PopularityPolicy, RandomPolicy
 from lightrec.simulators.rollout import SessionLog, Sessions, judge
+from lightrec.simulators.session_env import SessionEnv
 from lightrec.simulators.user_model import UserModelSimulator
 from tests.simulators.tastes import fixed_tastes, starts_of
 from tests.users.stores import prepared
@@ -142,3 +146,69 @@ def test_the_weighted_mean_of_a_policy_on_its_own_log_is_its_mean_return(tmp_pat
     assert store.num_users == sessions.reward.numel() == 2 * SESSIONS
     assert float(returns.std()) > 0.5
     assert float(estimate) == pytest.approx(float(sessions.reward.double().mean()), abs=1e-6)
+
+
+in_mode = SessionEnv.in_mode
+
+
+def user_model():
+    settings = {"leave_rate": 0.3, "max_steps": 9, "repeats": True}
+    return UserModelSimulator(fixed_tastes([0.5] * 6), starts_of([[]] * 40), 40, **settings)
+
+
+MAKERS = {
+    "mask": user_model,
+    "offer": lambda: TinyWorld(40, repeats=True, max_steps=9),
+    "offer of several": lambda: TinyWorld(40, repeats=True, slate_size=2, max_steps=9),
+}
+
+
+def course(simulator, seed=3):
+    """Slates (steps, B, K) of random play, 0 where a session is over, and lengths (B,)."""
+    simulator.fix(torch.arange(simulator.batch_size[0]), seed)
+    state, slates = simulator.reset(), []
+    alive = torch.ones(simulator.batch_size[0], dtype=torch.bool)
+    torch.manual_seed(seed)
+    for _ in range(simulator.max_steps):
+        state = simulator.rand_action(state)
+        slates.append(state[Key.ACTION] * alive.unsqueeze(1))
+        state = simulator.step(state)["next"].exclude("reward")
+        assert torch.equal(state["done"], state["terminated"] | state["truncated"])
+        assert not (state["terminated"] & state["truncated"]).any()
+        alive = alive & ~state["done"].squeeze(1)
+    assert not alive.any()
+    shown = torch.stack(slates)
+    return shown, (shown > 0).any(2).sum(0)
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
+def test_nothing_is_shown_twice_and_what_is_left_is_used_up(make):
+    free = make()
+    shown, lengths = course(in_mode(in_mode(free, "fixed"), "no-repeats"))
+    for session in shown.permute(1, 0, 2):
+        items = session[session > 0]
+        assert len(items.unique()) == len(items)
+    again, others = course(in_mode(free, "fixed"))
+    assert (others == 9).all()  # nobody leaves before the last step
+    assert course(free)[1].min() < 9  # the one given has kept its rules
+    assert any(len(s[s > 0].unique()) < (s > 0).sum() for s in again.permute(1, 0, 2))
+    if free.offer_size is None:
+        assert (lengths == 6).all()  # six items, and then nothing is left to show
+
+
+class Dial(SessionEnv):
+    """Its actions are no slates; nobody plays in it."""
+
+    def first_state(self, rows, session):
+        raise NotImplementedError
+
+    def _step(self, tensordict):
+        raise NotImplementedError
+
+
+def test_what_is_impossible_is_told():
+    with pytest.raises(RecipeError, match="no mode 'norepeats' of judging; give one of free"):
+        in_mode(user_model(), "norepeats")
+    assert in_mode(Dial(2, max_steps=3), "fixed").ending == "fixed"
+    with pytest.raises(RecipeError, match="shows no items by their number"):
+        in_mode(Dial(2, max_steps=3), "no-repeats")

@@ -1,4 +1,4 @@
-"""Learned rewards: features by hand, known laws, exact attributions."""
+"""Learned rewards: features by hand, known laws, exact attributions, and beside the true one."""
 
 import json
 
@@ -8,6 +8,8 @@ import pytest
 import torch
 from lightrec_audit.linear import RewardFeatures
 from lightrec_audit.reward import EXPLAINED, attribute, explain
+from lightrec_audit.truth import spearman_within_sets
+from scipy.stats import spearmanr
 
 from lightrec.data.catalog import Catalog
 from lightrec.keys import Column
@@ -172,3 +174,13 @@ def test_it_is_exact_where_the_reward_is_linear():
     torch.testing.assert_close(parts["bias"], model.bias[CHOSEN])
     torch.testing.assert_close(parts["offsets"], 0.5 * model.offsets[CHOSEN])
     assert (parts["history"] == 0).all()
+
+
+def test_spearman_is_the_mean_of_scipys_over_sets():
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randn(40, 20, generator=generator)
+    score = truth + torch.randn(40, 20, generator=generator)
+    score[:, :3] = 0.5  # ties share their mean rank
+    expected = [spearmanr(a, b).statistic for a, b in zip(score, truth, strict=True)]
+    mean = spearman_within_sets(score, truth)
+    assert mean == pytest.approx(sum(expected) / 40, abs=1e-12)

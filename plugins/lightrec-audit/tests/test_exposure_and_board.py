@@ -1,4 +1,4 @@
-"""Exposure, its Gini coefficient and its distance from merit, by hand and on the tiny run."""
+"""Exposure, its Gini coefficient and distance from merit, by hand; the projector of a run."""
 
 from types import SimpleNamespace
 
@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 import torch
 from lightrec_audit.exposure import ProviderExposure, events_of_providers, exposure, gini, spread_of
+from tensorboard.plugins.projector.projector_plugin import _read_tensor_tsv_file
 
 from lightrec.run import Run
 
@@ -50,3 +51,14 @@ def test_the_report(tiny_run):
     assert metrics["exposure/choices/misplaced"] == 0
     assert 0 < metrics["exposure/policy/misplaced"] <= 1
     assert ProviderExposure("maker").evaluate(Run(tiny_run), 0).metrics == {}
+
+
+def test_the_projector_has_the_ranker_s_item_vectors_with_titles(tiny_run):
+    logs, run = tiny_run / "logs" / "ranker", Run(tiny_run)
+    vectors = torch.tensor(_read_tensor_tsv_file(str(logs / "items.tsv")))
+    names = pl.read_csv(logs / "metadata.tsv", separator="\t")
+    assert names.columns == ["title", "item", "events", "category"]
+    assert names["title"].to_list() == run.data.catalog["title"].to_list()
+    assert names["events"].to_list() == run.data.popularity()[1:].tolist()
+    with torch.no_grad():
+        torch.testing.assert_close(vectors, run.ranker.item_vectors()[1:], atol=1e-4, rtol=1e-4)

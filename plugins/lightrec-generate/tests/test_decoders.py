@@ -1,15 +1,18 @@
-"""A generator that reads titles by a language model: the law, and what of the model is trained."""
+"""Language models: a generator that reads titles by one, and its layers as a user tower."""
 
 from contextlib import suppress
 from unittest import SkipTest
 
 import pytest
 import torch
-from lightrec_generate.language import Decoder, LanguageGenerator
+from lightrec_generate.decoder_tower import DecoderTower
+from lightrec_generate.language import Decoder, LanguageGenerator, decoder_of
 from lightrec_generate.policy import GeneratorPolicy
 from lightrec_generate.tree import TreeGenerator
 from lightrec_testing import PolicyChecks
 from lightrec_testing.invariants import seeded
+
+from lightrec.__main__ import main
 
 ITEMS = 40
 SAID = ("a red lamp", "tea of rope", "song", "red tea and a song of rope", "")
@@ -71,3 +74,31 @@ def test_what_is_frozen_stays_bit_for_bit_and_what_is_trained_is_all_that_is_sav
     loaded.load_state_dict(state)
     with torch.no_grad():
         assert torch.equal(loaded.base(tokens).logits, reader.base(tokens).logits)
+
+
+def test_it_reads_as_the_model_reads_the_same_vectors(decoder):
+    tower = DecoderTower(8, decoder, layers=None, dropout=0.0).eval()
+    body, present = decoder_of(decoder)[0].base_model, torch.ones(2, 5, dtype=torch.bool)
+    x = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        read = tower.enter(tower.norm(x))
+        expected = tower.leave(body(inputs_embeds=read).last_hidden_state)
+        torch.testing.assert_close(tower(x, present), expected)
+    random = DecoderTower(8, decoder, layers=None, pretrained=False)
+    pairs = zip(random.body.parameters(), tower.body.parameters(), strict=True)
+    assert not all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_beside_adapters_the_model_stays(decoder):
+    tower = DecoderTower(8, decoder, layers=1, rank=2)
+    learned = {name for name, each in tower.named_parameters() if each.requires_grad}
+    assert all("lora_" in name for name in learned if name.startswith("body."))
+    assert any("lora_" in name for name in learned)
+
+
+def test_a_command_line_takes_all_layers_by_null(capsys):
+    tower = "--model.init_args.tower"
+    words = [tower, "DecoderTower", f"{tower}.init_args.layers", "null", "--print_config"]
+    with pytest.raises(SystemExit, match="0"):
+        main(["fit", "-c", "generic/ranker", *words])
+    assert "layers: null" in capsys.readouterr().out
