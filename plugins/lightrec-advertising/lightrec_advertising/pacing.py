@@ -1,9 +1,7 @@
 """Bids that spread a budget over the day."""
 
 import numpy as np
-from numpy.typing import NDArray
-
-Floats = NDArray[np.float64]
+from lightrec_formats.made_up import Floats
 
 
 class Pacing:

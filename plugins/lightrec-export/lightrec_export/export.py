@@ -133,7 +133,10 @@ def export(
         tensors = {"bias": towers.bias, "events": torch.from_numpy(store.popularity()).int()}
         save_tensors(tensors | written("table", towers.table, int8), folder / exported.ITEMS)
         if histories:
-            users_histories(store).write_parquet(folder / exported.HISTORIES)
+            log = Sequences.chosen(store)
+            items = pl.Series("items", np.split(np.asarray(log.items), log.offsets[1:-1]))
+            users = store.user_ids.cast(pl.String).alias(Column.USER)
+            pl.DataFrame([users, items]).write_parquet(folder / exported.HISTORIES)
         with exporting(f"query network of the {what}"):
             program = traced(network, torch.zeros(2, 3, dtype=torch.int64))
             write_onnx(program, folder / exported.ONNX)
@@ -353,13 +356,6 @@ def written(name: str, table: Tensor, int8: bool) -> dict[str, Tensor]:
         return {name: table}
     rows, scale = whole(table)
     return {name: rows, name + exported.SCALE: scale}
-
-
-def users_histories(store: EventStore) -> pl.DataFrame:
-    """List what each user chose: ``user`` and ``items``."""
-    log = Sequences.chosen(store)
-    items = pl.Series("items", np.split(np.asarray(log.items), log.offsets[1:-1]))
-    return pl.DataFrame([store.user_ids.cast(pl.String).alias(Column.USER), items])
 
 
 def text_encoder(run: Run) -> TextEncoder | None:

@@ -29,17 +29,13 @@ class JesterReader(PublishedReader):
     """
 
     name = "jester"
+    file = RATINGS
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether this is one of the above."""
         file = cls.located(path)
         return file.is_file() and (file.name == RATINGS or _MATRIX.fullmatch(file.name) is not None)
-
-    @classmethod
-    def located(cls, path: Path) -> Path:
-        """The file of ratings."""
-        return path / RATINGS if path.is_dir() else path
 
     def open(self, path: Path) -> Table:
         """Open the ratings, which have no line of names."""

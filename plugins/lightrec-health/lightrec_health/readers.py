@@ -55,11 +55,6 @@ class FoodReader(PublishedReader):
         names = {"recipe_id", "title", "calories"}
         return bool(_ratings(path)) and recipes.is_file() and names <= first_names(recipes)
 
-    @classmethod
-    def located(cls, path: Path) -> Path:
-        """The path itself: a folder stands for all its ratings."""
-        return path
-
     def events(self, file: Path) -> InteractionLog:
         """Read ratings."""
         if not (parts := _ratings(file)):

@@ -30,10 +30,6 @@ Judge = Callable[[ope.BanditLog, IntervalName, int], ope.Estimate]
 """An estimator, or what chooses one; gets the seed of its interval."""
 
 
-def _slope(log: ope.BanditLog, interval: IntervalName, seed: int) -> ope.Estimate:
-    return ope.slope([ope.DR(at) for at in BOUNDS], log)[0](log, interval, seed)
-
-
 def _in_agreement(biased: Judge) -> Judge:
     """Offer an estimator only where DR and SNIPS, which are less biased, do not contradict it.
 
@@ -58,7 +54,9 @@ ESTIMATORS: Final[dict[str, Judge]] = {
     "SNIPS": ope.SNIPS(),
     "DM": _in_agreement(ope.DM()),
     "DR": ope.DR(),
-    "DR, bounded by SLOPE": _in_agreement(_slope),
+    "DR, bounded by SLOPE": _in_agreement(
+        lambda log, *how: ope.slope([ope.DR(at) for at in BOUNDS], log)[0](log, *how)
+    ),
     "SNDR": ope.SNDR(),
 }
 """Estimators of a log of shown items, by name."""

@@ -84,10 +84,8 @@ class AttributeReward(Reward):
 
     def __init__(self, attribute: str, weight: float) -> None:
         super().__init__()
-        self.attribute, self.weight = (
-            attribute,
-            checked_share(f"The weight of {attribute!r}", weight),
-        )
+        self.attribute = attribute
+        self.weight = checked_share(f"The weight of {attribute!r}", weight)
 
     @abstractmethod
     def worths(self, column: pl.Series) -> Tensor:
