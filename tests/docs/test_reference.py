@@ -4,7 +4,6 @@ import importlib
 import inspect
 import tomllib
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 
@@ -60,13 +59,13 @@ def test_every_public_module_is_in_the_reference():
     ]
 
 
-ROOT = Path(__file__).parents[2] / "plugins"
 TOPIC = "lightrec-plugin"
 """The topic on GitHub, and the keyword on PyPI, by which others find packages for lightrec."""
 
 
 def test_every_package_of_the_repository_is_listed_as_it_is():
-    folders = [folder for folder in ROOT.glob("lightrec-*") if folder.name != "lightrec-hello"]
+    every = (ROOT / "plugins").glob("lightrec-*")
+    folders = [folder for folder in every if folder.name != "lightrec-hello"]
     listed = {package["name"]: package for package in packages() if package.get("first_party")}
     assert {*listed} == {folder.name for folder in folders}
     for folder in folders:
