@@ -20,6 +20,7 @@ from lightrec.__main__ import commands, main
 from lightrec.api import Run, Stage
 from lightrec.data.files import FORMAT_VERSION
 from lightrec.errors import RunError
+from lightrec.ranking.module import RankingModule
 from lightrec.stages import recipes, redo
 from lightrec.stages import run as pipeline
 from lightrec.stages import train as training
@@ -165,6 +166,23 @@ def test_a_stopped_stage_ends_where_an_unbroken_one_does(
     resumed = weights(broken)
     assert all(torch.equal(resumed[name], value) for name, value in expected.items())
     assert all(torch.equal(plain[n], value) for n, value in expected.items()) == (not settings)
+
+
+@pytest.mark.slow
+def test_what_a_stage_draws_after_training_is_the_same_where_that_was_done_before(
+    encoder, monkeypatch
+):
+    broken, drawn = encoder([]), []
+
+    def stop(module, folder):
+        drawn.append(torch.rand(()))
+        raise SystemExit("stopped")
+
+    monkeypatch.setattr(RankingModule, "write", stop)
+    for _ in range(2):  # the second trains no epoch
+        with pytest.raises(SystemExit):
+            training.train(broken)
+    assert drawn[0] == drawn[1]
 
 
 TWO = {"data": {"k_core": 5}, "ranker": {"k_core": 5, "reads": ["data"]}}
