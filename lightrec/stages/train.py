@@ -195,10 +195,12 @@ class RecipeCLI(LightningCLI):
             **kwargs,
         )
         if isinstance(trainer.strategy, SHARDED) and not model.shards:
+            held = 4 * sum(each.numel() * each.element_size() for each in model.parameters())
             raise RecipeError(
-                f"{type(model).__name__} cannot be shared out among processes by "
-                f"{type(trainer.strategy).__name__}: its weights are small. Train the stage "
-                f"{stage.name} with trainer.strategy: ddp, where each process has all of them."
+                f"{type(trainer.strategy).__name__} would save no memory in the stage "
+                f"{stage.name}: each step of {type(model).__name__} needs all weights at once. "
+                "Set trainer.strategy to ddp, by which each process holds them; with gradients "
+                f"and AdamW's moments they take {held / 2**30:.1f} GiB."
             )
         return trainer
 

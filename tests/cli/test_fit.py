@@ -56,6 +56,14 @@ def test_what_a_stage_cannot_follow_is_refused_by_name(data, setting, capsys):
     assert not (data / "ranker").exists()
 
 
+def test_a_ranker_is_not_shared_out_and_says_how_large_it_is(data, capsys):
+    assert main(["fit", "-c", "generic/ranker", "--trainer.strategy=fsdp2"]) == 2
+    said = capsys.readouterr().err
+    assert "FSDP2 would save no memory in the stage ranker" in said
+    assert "they take 0.0 GiB" in said
+    assert not (data / "ranker").exists()
+
+
 def as_program(command, folder):
     """Do what `python -m lightrec` does, with what it prints in a file."""
     os.chdir(folder)
