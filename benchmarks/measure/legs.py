@@ -7,12 +7,34 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from benchmarks import LIGHTREC, logs
+import lightning.pytorch as pl
+
+from benchmarks import logs
 from benchmarks.measure import Cell, resident
 from lightrec.data.files import STAMP, cache_folder
+
+
+class Steps(pl.Callback):
+    """Steps a CPU second of a training's first epoch, and the peak until its last step.
+
+    :param out: where both are written.
+    """
+
+    def __init__(self, out: str) -> None:
+        self.out, self.begun = Path(out), 0.0
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        done = trainer.fit_loop.epoch_loop.batch_idx
+        if done == 0:
+            self.begun = time.process_time()
+        elif done + 1 == trainer.num_training_batches:
+            rate = done / (time.process_time() - self.begun)
+            self.out.write_text(json.dumps({"per_second": rate, "peak_gib": resident()}))
 
 
 def taken(process: int) -> float:
@@ -26,13 +48,16 @@ def measure(cell: Cell) -> dict[str, float]:
     name = cell["log"]
     folder = cache_folder() / "bench" / f"run-{name}-{cell.seed}"
     files, out, noted = folder / "files", folder / "run", folder / "legs.json"
+    steps, callback = folder / "steps.json", "--ranker.trainer.callbacks"
     files.mkdir(parents=True, exist_ok=True)
     logs.write(name, None, files, cell.seed)
     legs = json.loads(noted.read_text()) if noted.is_file() else []
     (log,) = [*files.glob(f"{name}.parquet")] or [*files.glob(f"{name}.csv")]
     words = [str(word) for word in cell["words"]]
     words += ["--log", log, "--items", files / f"{name}_items.csv"]
-    command = [LIGHTREC, "run", *words, "--seed", str(cell.seed), "--out", out]
+    words += [f"{callback}+={__name__}.Steps", f"{callback}.out={steps}"]
+    command = [sys.executable, "-m", "lightrec", "run", *words]
+    command += ["--seed", str(cell.seed), "--out", out]
     process = subprocess.Popen(command)
     legs.append(leg := {})
     before = 0.0
@@ -50,6 +75,8 @@ def measure(cell: Cell) -> dict[str, float]:
     if process.returncode:
         raise SystemExit(process.returncode)
     found: dict[str, float] = {"legs": len(legs)}
+    if steps.is_file():  # an epoch of one step has no rate
+        found |= {f"steps/{name}": value for name, value in json.loads(steps.read_text()).items()}
     stages = sorted(out.glob(f"*/{STAMP}"), key=lambda stamp: stamp.stat().st_mtime)
     for number, stamp in enumerate(stages):
         own = [leg[str(number)] for leg in legs if str(number) in leg]

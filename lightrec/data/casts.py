@@ -12,13 +12,11 @@ from typing import Final
 import polars as pl
 
 from lightrec.data.schema import LOG_SCHEMA, Place, Problems
-from lightrec.data.times import nulls, outside_calendar, parse_times, stripped
+from lightrec.data.times import in_parts, nulls, outside_calendar, parse_times, stripped
 from lightrec.keys import Column
 
 WHOLE: Final = r"^-?(0|[1-9]\d{0,17})$"
 PLAIN: Final = r"^-?(0|[1-9]\d{0,17})(\.\d+)?([eE][+-]?\d{1,2})?$"
-PART: Final = 1 << 22
-"""Values of a column that are converted to or from text at once."""
 _CURRENCY: Final = r"[€$£¥₹₩]|EUR|USD|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|kr|zł|Rs\.?"
 _PRICE: Final = rf"^(-?)\s*({_CURRENCY})?\s*(-?)(\d[\d.,'\s]*?)\s*({_CURRENCY})?$"
 _SIGNS: Final = dict(EUR="€", USD="$", GBP="£", INR="₹", Rs="₹", PLN="zł") | {"Rs.": "₹"}
@@ -51,8 +49,7 @@ def to_log_column(column: pl.Series, times: str, place: Place, problems: Problem
         return column.set(column == "", None) if (column == "").any() else column
     if dtype == pl.Categorical and (column.dtype == pl.String or column.dtype.is_integer()):
         # As text a column may be larger than memory; of these, none is refused.
-        parts = (column.slice(start, PART) for start in range(0, max(len(column), 1), PART))
-        return pl.concat([to_ids(part, place, problems).cast(dtype) for part in parts])
+        return in_parts(column, lambda part: to_ids(part, place, problems).cast(dtype))
     return to_ids(column, place, problems).cast(dtype)
 
 

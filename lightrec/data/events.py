@@ -337,7 +337,7 @@ def leave_one_out(offsets: NDArray[np.int64], is_target: Mask, goal: Mask) -> ND
     :param goal: (E,) whether it may be held out: a target, and where there is a goal, of the goal.
     :returns: (E,) int8 parts.
     """
-    parts = np.where(is_target, TRAIN, CONTEXT).astype(np.int8)
+    parts = np.where(is_target, np.int8(TRAIN), np.int8(CONTEXT))
     number, lengths = np.min_scalar_type(len(parts)), np.diff(offsets)
     before = np.zeros(len(parts) + 1, number)
     np.cumsum(is_target, out=before[1:])

@@ -270,7 +270,7 @@ def tally(
     # Without times, none says that two events share a moment.
     shared, there = tied(events.users, events.times), events.log.has(Column.TIME)
     dates = not (events.times % DAY).any()
-    last = np.append(events.users[1:] != events.users[:-1], True)[: len(shared)]
+    last = _last_of_user(events)
     return {
         **{why: len(rows) for why, rows in events.fates.items()},
         "events_at_one_time": int(shared.sum()) * (there and not dates),
@@ -291,8 +291,12 @@ def tally(
     }
 
 
+def _last_of_user(events: Events) -> Mask:
+    return np.append(events.users[1:] != events.users[:-1], True)[: len(events.users)]
+
+
 def _with_one_event(events: Events) -> int:
-    return int((np.unique(events.users, return_counts=True)[1] == 1).sum())
+    return int((np.diff(np.flatnonzero(_last_of_user(events)), prepend=-1) == 1).sum())
 
 
 def in_words(

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from lightrec import plugins
 from lightrec.blame import provider
-from lightrec.data.casts import PART
 from lightrec.data.catalog import Catalog, Users
 from lightrec.data.domain import Domain, with_texts
 from lightrec.data.events import Events, drop, drop_rare, encode, number, split_up
@@ -25,6 +24,7 @@ from lightrec.data.log import InteractionLog
 from lightrec.data.pairs import day_note, leading, milliseconds, visited, worths
 from lightrec.data.schema import Problems
 from lightrec.data.store import CATALOG, LOG, META, PARTS, TRAIN, UNCHANGED, USERS, EventStore
+from lightrec.data.times import PART
 from lightrec.errors import DataError, no_such
 from lightrec.keys import Column
 
@@ -157,14 +157,15 @@ def prepare(
     if catalog is not None and type(domain).text is not Domain.text:
         with_text = catalog.rows.filter(pl.col(Column.TEXT).fill_null("") != "")[Column.ITEM]
         own_texts = int(item_ids.is_in(with_text.implode()).sum())
+    begins = arrays["offsets"][:-1]  # of each user, who has an event
     counts = {
         "events_read": len(log),
         "events": len(parts),
         **tally(events, item_ids, user_ids, worded, users),
         **{name: int((parts == part).sum()) for name, part in PARTS.items()},
         **({"leads": int(arrays["leads"].sum())} if hides else {}),
-        "users_with_goal": len(np.unique(events.users[events.reaches])),
-        "users_without_train": len(user_ids) - len(np.unique(events.users[parts == TRAIN])),
+        "users_with_goal": int(np.logical_or.reduceat(events.reaches, begins).sum()),
+        "users_without_train": int((~np.logical_or.reduceat(parts == TRAIN, begins)).sum()),
         "items_with_own_text": own_texts,
     }
     used = np.bincount(events.feedback, minlength=len(events.feedback_words))

@@ -18,7 +18,7 @@ one that cannot be read.
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -29,6 +29,8 @@ from lightrec.data.schema import LOG_SCHEMA, Place, Problems
 from lightrec.errors import RecipeError
 from lightrec.keys import Column
 
+PART: Final = 1 << 22
+"""Values of a column that are converted at once."""
 MILLISECONDS: Final = LOG_SCHEMA[Column.TIME]
 _UNITS: Final = {
     "seconds": (1e11, 1000.0),
@@ -195,11 +197,14 @@ def _parse(
             )
             form = "seconds"
     if form in _UNITS or form == "excel":
-        # Float64 holds milliseconds exactly up to 2^53, which is far beyond the year 9999.
-        count = stripped(column).cast(pl.Float64, strict=False)
-        stamps = (count - 25_569) * _DAY if form == "excel" else count * _UNITS[form][1]
-        times = stamps.round().cast(pl.Int64, strict=False).cast(MILLISECONDS)
-        return times, _DAYS.get(form, f"a number of {form} since 1970")
+
+        def counted(part: pl.Series) -> pl.Series:
+            # Float64 holds milliseconds exactly up to 2^53, which is far beyond the year 9999.
+            count = stripped(part).cast(pl.Float64, strict=False)
+            stamps = (count - 25_569) * _DAY if form == "excel" else count * _UNITS[form][1]
+            return stamps.round().cast(pl.Int64, strict=False).cast(MILLISECONDS)
+
+        return in_parts(column, counted), _DAYS.get(form, f"a number of {form} since 1970")
     text = _words(column)
     if "%" not in form:
         return _from_text(text, form, name, problems)
@@ -208,6 +213,12 @@ def _parse(
     except pl.exceptions.PolarsError:
         problems.add(f"{form!r} is no pattern of times, such as '%d.%m.%Y %H:%M'.")
         return nulls(column), "a time"
+
+
+def in_parts(column: pl.Series, convert: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """Convert a column part by part, where what is between takes several times its memory."""
+    starts = range(0, max(len(column), 1), PART)
+    return pl.concat([convert(column.slice(start, PART)) for start in starts], rechunk=True)
 
 
 def stripped(column: pl.Series) -> pl.Series:

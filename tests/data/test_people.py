@@ -179,8 +179,8 @@ def test_a_log_in_parts_is_read_as_a_whole_one(shop, tmp_path, monkeypatch):
     log = named(shop[0].events)
     whole = prepared(log, tmp_path / "whole", k_core=5)
     found = bots(log, ["order"]), funnel(log, Domain())
-    for module in ("log", "pairs", "casts"):
-        name = "PART" if module == "casts" else "HELD"
+    for module in ("log", "pairs", "times"):
+        name = "PART" if module == "times" else "HELD"
         monkeypatch.setattr(f"lightrec.data.{module}.{name}", 100)
     parts = [*log.by_users("item")]
     assert len(parts) > 20
