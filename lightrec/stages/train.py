@@ -202,6 +202,8 @@ class RecipeCLI(LightningCLI):
                 "Set trainer.strategy to ddp, by which each process holds them; with gradients "
                 f"and AdamW's moments they take {held / 2**30:.1f} GiB."
             )
+        for each in trainer.early_stopping_callbacks if trainer.max_steps > 0 else ():
+            each.strict = False  # the last steps may not be an epoch, which would be validated
         return trainer
 
     @property

@@ -56,6 +56,12 @@ def test_what_a_stage_cannot_follow_is_refused_by_name(data, setting, capsys):
     assert not (data / "ranker").exists()
 
 
+def test_a_training_may_end_within_an_epoch(data):
+    settings = ["--trainer.max_steps=1", "--model.init_args.item_models=null"]
+    assert main(["fit", "-c", "generic/ranker", *FAST["ranker"], *settings]) == 0
+    assert (data / "ranker" / "model.safetensors").is_file()
+
+
 def test_a_ranker_is_not_shared_out_and_says_how_large_it_is(data, capsys):
     assert main(["fit", "-c", "generic/ranker", "--trainer.strategy=fsdp2"]) == 2
     said = capsys.readouterr().err
