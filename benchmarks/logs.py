@@ -318,7 +318,7 @@ def demonstrations(data: Path | None, to: Path, seed: int) -> None:
     record(to / "demonstrations.npz")
 
 
-SHARED = ("beauty", "films", "food", "lastfm")
-"""Logs of which some users may be drawn."""
+SHARED = ("beauty", "films", "food", "lastfm", "shop")
+"""Logs of which some users may be drawn, and the shop, whose size follows its name."""
 GENERATED = {"sittings", "chain", "ten", "hundred", "texts", "split", "demonstrations"}
 """Those that need no folder of public data sets."""

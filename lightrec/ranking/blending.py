@@ -38,7 +38,7 @@ HEAD: Final = 32
 SAMPLE: Final = 1_024
 """Items that stand for all others."""
 TRIMMED: Final = 16
-"""Batches of candidates after which freed memory goes back: the small tables that are kept lie
+"""Pieces of batches after which freed memory goes back: the small tables that are kept of each lie
 between the large ones that were freed."""
 
 
@@ -166,9 +166,12 @@ def validation_events(data: SequenceData, limit: int | None) -> EvaluationEvents
 
 def divided(batches: Iterable[Batch], size: int) -> Iterator[Batch]:
     """Divide batches whose events need so many values each into smaller ones."""
+    number = 0
     for batch in batches:
         for rows in pieces(len(batch[Key.TARGET]), size):
             yield {name: table[rows] for name, table in batch.items()}
+            if (number := number + 1) % TRIMMED == 0:
+                give_back()
 
 
 def judge(scores: Scorer, events: Iterable[Batch]) -> dict[str, float]:
@@ -209,8 +212,6 @@ def candidates(mixed: Blend, data: SequenceData, batches: Iterable[Batch]) -> Ca
         places = torch.cat([top, sample.expand(len(target), -1)], 1)
         differences = parts.gather(2, places.expand(len(names), -1, -1)).where(held, ABSENT)
         blocks.append((differences, stands.where(held, -torch.inf), batch[Key.USER]))
-        if len(blocks) % TRIMMED == 0:
-            give_back()
     pieces = [torch.cat(kind, -2 if kind[0].ndim > 1 else 0) for kind in zip(*blocks, strict=True)]
     return Candidates(pieces[0], pieces[1], first, pieces[2])
 
