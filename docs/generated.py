@@ -273,6 +273,19 @@ def keys() -> str:
     return _table(["key", "name", "meaning"], rows)
 
 
+def sets(package: str = "*") -> str:
+    """List the published sets that packages describe, with their package where there are several."""
+    rows = []
+    for file in sorted((ROOT / "plugins").glob(f"{package}/lightrec_*/sets.yaml")):
+        for name, told in yaml.safe_load(file.read_text(encoding="utf-8")).items():
+            files = [each if isinstance(each, str) else each["file"] for each in told["files"].values()]
+            listed = ", ".join(f"`{each}`" for each in files)
+            whose = [file.parts[-3]] if package == "*" else []
+            rows.append([f"[{name}]({told['address']})", told["about"], listed, *whose])
+    heads = ["set", "what it is", "files, the first of which tells it", *["package"] * (package == "*")]
+    return _table(heads, rows)
+
+
 MADE: dict[str, Callable[..., str]] = {
     "commands": commands,
     "gallery": gallery,
@@ -280,6 +293,7 @@ MADE: dict[str, Callable[..., str]] = {
     "keys": keys,
     "modules": modules,
     "recipes": recipes,
+    "sets": sets,
 }
 """What a page can ask for after ``code``."""
 

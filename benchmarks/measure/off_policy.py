@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from lightrec_health.readers import OralyticsReader
+from lightrec_health.readers import HealthSets
 from lightrec_ope.estimators import (
     DM,
     DR,
@@ -180,7 +180,7 @@ def oralytics(cell: Cell) -> dict[str, float]:
     of it; no person's own decisions are learned from to decide for that person.
     """
     path = Path(cell["data"]) / "oralytics-pilot" / "decisions.csv"
-    log = OralyticsReader().read_log(path).events
+    log = HealthSets().read_log(path).events
     states = pl.read_csv(path).select(pl.selectors.starts_with("state_")).to_torch().double()
     action = (log["item"] == "prompt").to_torch().long()
     reward, propensity = log["value"].to_torch(), log["propensity"].to_torch()

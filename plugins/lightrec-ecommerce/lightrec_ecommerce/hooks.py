@@ -10,7 +10,7 @@ lightrec_domains = gives({"ecommerce": "lightrec_ecommerce.domain:EcommerceDomai
 lightrec_readers = gives(
     {
         "RetailReader": "lightrec_ecommerce.readers:RetailReader",
-        "AmazonReader": "lightrec_ecommerce.readers:AmazonReader",
+        "ShopSets": "lightrec_ecommerce.readers:ShopSets",
     }
 )
 lightrec_rewards = gives({"Revenue": "lightrec_ecommerce.rewards:Revenue"})

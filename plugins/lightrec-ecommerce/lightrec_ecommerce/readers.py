@@ -1,9 +1,10 @@
-"""Readers of Online Retail's baskets and Amazon's reviews of 2023, in their original files."""
+"""Readers of Online Retail's baskets and of other published shops."""
 
 from pathlib import Path
 from typing import Final
 
 import polars as pl
+from lightrec_formats.described import DescribedReader
 from lightrec_formats.published import PublishedReader
 
 from lightrec.api import Catalog, Column, InteractionLog
@@ -20,19 +21,6 @@ INVOICE: Final = {
 }
 SECOND: Final = {Column.USER: "Customer ID", Column.SESSION: "Invoice", PRICE: "Price"}
 """Columns that the second edition calls otherwise."""
-_REVIEW: Final = {
-    Column.USER: "user_id",
-    Column.ITEM: "parent_asin",
-    Column.VALUE: "rating",
-    Column.TIME: "timestamp",
-}
-_PRODUCT: Final = {
-    Column.ITEM: "parent_asin",
-    Column.TITLE: "title",
-    "brand": "store",
-    "category": "main_category",
-    PRICE: "price",
-}
 
 
 class RetailReader(PublishedReader):
@@ -83,36 +71,11 @@ class RetailReader(PublishedReader):
         return INVOICE | SECOND if new else INVOICE
 
 
-class AmazonReader(PublishedReader):
-    """Amazon Reviews 2023 (Hou et al. 2024): ``NAME.jsonl`` with ``meta_NAME.jsonl`` beside it.
-
-    A review is an event with the stars as its value, about the ``parent_asin``. Catalog: item,
-    title, brand, category, price. Reviews without products are read by the reader of tables.
+class ShopSets(DescribedReader):
+    """Published logs of shops, as ``sets.yaml`` describes them: RetailRocket, YooChoose,
+    Diginetica, OTTO, H&M, Instacart, Ta-Feng, Dunnhumby,
+    Amazon.
     """
 
-    name = "amazon"
-
-    @classmethod
-    def recognises(cls, path: Path) -> bool:
-        """Whether it is such a file, and the products are beside it."""
-        return path.is_file() and path.match("*.jsonl*") and _meta(path).is_file()
-
-    def events(self, file: Path) -> InteractionLog:
-        """Read the reviews; one that is there twice counts once."""
-        rows, place = self.table(file, _REVIEW)
-        kept = rows.to_struct().is_first_distinct()
-        return InteractionLog(
-            rows.filter(kept), times="milliseconds", place=place.within(kept.arg_true())
-        )
-
-    def items(self, file: Path) -> Catalog:
-        """Read the products."""
-        rows, place = self.table(_meta(file), _PRODUCT)
-        # A price is a number, or words such as "from 9.99".
-        rows = rows.with_columns(pl.col(PRICE).cast(pl.Float64, strict=False))
-        kept = rows[Column.ITEM].is_first_distinct()
-        return Catalog(rows.filter(kept), place=place.within(kept.arg_true()))
-
-
-def _meta(file: Path) -> Path:
-    return file.with_name(f"meta_{file.name}")
+    name = "ecommerce-sets"
+    descriptions = Path(__file__).with_name("sets.yaml")

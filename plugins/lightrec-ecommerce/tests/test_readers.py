@@ -1,26 +1,19 @@
-"""Two logs of shops, hand-written and real."""
-
-import json
+"""Online Retail's log of a shop, hand-written and real."""
 
 import polars as pl
 import pytest
-from lightrec_ecommerce.readers import AmazonReader, RetailReader
+from lightrec_ecommerce.readers import RetailReader
 from lightrec_testing import ReaderChecks, check_all
 
 from lightrec.data.readers.base import find_reader
 from lightrec.errors import DataError
 
-REVIEW = {"user_id": "u", "parent_asin": "B1", "rating": 5.0, "timestamp": 1_600_000_000_000}
-META = {"parent_asin": "B1", "title": "Soap", "store": "Pears", "price": "from 2"}
-META |= {"main_category": "Beauty"}
 LINES = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID"
 NEW = LINES.replace("No,", ",").replace("UnitP", "P").replace("rID", "r ID")
 FILES = {
     "retail.csv": f"{LINES}\n1,A,MUG,6,12/13/2010 8:26,2.5,17\nC2,A,MUG,-6,12/14/2010 9:00,2.5,17.0"
     "\n3,B,,2,12/14/2010 9:10,0,\n4,B,PEN,2,12/15/2010 9:10,1,18\n",
     "second.csv": f"{NEW}\n1,A,MUG,6,2010-12-13 08:26:00,2.5,17\n",
-    "Soap.jsonl": 2 * (json.dumps(REVIEW) + "\n"),
-    "meta_Soap.jsonl": json.dumps(META) + "\n",
 }
 CASES = {
     "retail.csv": (
@@ -34,12 +27,6 @@ CASES = {
         {"A": {"title": "MUG", "price": 2.5}, "B": {"title": "PEN", "price": 1.0}},
     ),
     "second.csv": (RetailReader, ("user", "count"), [("17", 6)], {"A": {"price": 2.5}}),
-    "Soap.jsonl": (
-        AmazonReader,
-        ("time", "user", "item", "value"),
-        [("2020-09-13 12:26:40", "u", "B1", 5.0)],
-        {"B1": {"title": "Soap", "brand": "Pears", "price": None}},
-    ),
 }
 
 

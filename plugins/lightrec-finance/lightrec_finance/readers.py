@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+from lightrec_formats.described import DescribedReader
 from lightrec_formats.published import PublishedReader
 
 from lightrec import plugins
@@ -91,3 +92,10 @@ class HouseReader(PublishedReader):
                 rows, _ = self.table(place, named)
                 return rows.unique(Column.ITEM, keep="first", maintain_order=True)
         return pl.DataFrame(schema=dict.fromkeys(named, pl.String))
+
+
+class InvestmentSets(DescribedReader):
+    """Published logs of investments, as ``sets.yaml`` describes them: FAR-Trans, Form 13F."""
+
+    name = "finance-sets"
+    descriptions = Path(__file__).with_name("sets.yaml")

@@ -1,5 +1,6 @@
 """Readers of published sets: files whose names and columns are known before they are opened."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
@@ -120,15 +121,21 @@ class PublishedReader(TableReader):
         return path if lexists(path) else None
 
     def _fixed(self, path: Path, columns: Mapping[str, str] | None) -> Path:
-        if columns:
-            raise DataError(
-                f"The columns of the format '{self.name}' are fixed and cannot be named.", path
-            )
+        fixed(self.name, path, columns)
         return self.located(Path(path))
 
 
+def fixed(name: str, path: Path, columns: Mapping[str, str] | None) -> None:
+    """See that nobody names columns of a format.
+
+    :raises DataError: where somebody does.
+    """
+    if columns:
+        raise DataError(f"The columns of the format '{name}' are fixed and cannot be named.", path)
+
+
 def first_names(file: Path) -> set[str]:
-    """The names in a table's first line, of commas or semicolons, or of Parquet's columns."""
+    """The names in a table's first line, of commas, semicolons or tabs, or of Parquet's columns."""
     if file.suffix == ".parquet":
         try:
             return set(pl.read_parquet_schema(file))
@@ -136,4 +143,6 @@ def first_names(file: Path) -> set[str]:
             return set()
     with file.open("rb") as stream:
         head = stream.read(1000).partition(b"\n")[0].decode("utf-8", "replace")
-    return {name.strip('" \r\ufeff') for name in head.replace(";", ",").split(",")}
+    if head.startswith("{"):
+        return {*re.findall(r'"(\w+)"\s*:', head)}
+    return {name.strip('" \r\ufeff') for name in re.split("[,;\t]", head)}

@@ -8,7 +8,7 @@ LIGHTREC_API = 2
 
 lightrec_domains = gives({"health": "lightrec_health.domain:HealthDomain"})
 lightrec_readers = gives(
-    {each: f"lightrec_health.readers:{each}" for each in ("FoodReader", "OralyticsReader")}
+    {each: f"lightrec_health.readers:{each}" for each in ("FoodReader", "HealthSets")}
 )
 lightrec_rewards = gives({"HealthReward": "lightrec_health.reward:HealthReward"})
 lightrec_evaluators = gives({"HealthTradeOff": "lightrec_health.evaluator:HealthTradeOff"})

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+from lightrec_formats.described import DescribedReader
 from lightrec_formats.published import PublishedReader, first_names
 
 from lightrec.api import Catalog, Column, DataError, InteractionLog, Place, Problems, to_numbers
@@ -119,29 +120,8 @@ def _ratings(path: Path) -> list[Path]:
     return parts if all(part.is_file() for part in parts) else []
 
 
-class OralyticsReader(PublishedReader):
-    """The decisions of a learner that sends people prompts to brush their teeth, twice a day.
+class HealthSets(DescribedReader):
+    """Published logs of food and health, as ``sets.yaml`` describes them: Oralytics, Food.com."""
 
-    Of a pilot study of Oralytics (Trella et al. 2024). An event is a decision: its item is
-    ``prompt`` or ``none``, its value is the number of seconds of good brushing after it, and its
-    propensity the probability with which the learner decided so.
-    """
-
-    name = "oralytics"
-    known_by = frozenset({"user_id", "user_decision_t", "action", "prob", "quality"})
-
-    def events(self, file: Path) -> InteractionLog:
-        """Read the decisions; an action is 1 or 0."""
-        names = {Column.USER: "user_id", Column.ITEM: "action", Column.VALUE: "quality"}
-        names |= {Column.TIME: "decision_time", Column.PROPENSITY: "prob"}
-        rows, sent = self.log(file, names).events, pl.col(Column.ITEM) == "1"
-        if odd := {*rows[Column.ITEM]} - {"0", "1"}:
-            found = repr(min(odd, key=str))
-            said = f"Column 'action' holds {found}; write 1 for a prompt and 0 for none."
-            raise DataError(said, file)
-        chance = pl.col(Column.PROPENSITY)  # of a prompt, whatever was decided
-        decided = rows.with_columns(
-            pl.when(sent).then(pl.lit("prompt")).otherwise(pl.lit("none")).alias(Column.ITEM),
-            pl.when(sent).then(chance).otherwise(1 - chance).alias(Column.PROPENSITY),
-        )
-        return InteractionLog(decided, place=Place(file, form="text parted by commas"))
+    name = "health-sets"
+    descriptions = Path(__file__).with_name("sets.yaml")

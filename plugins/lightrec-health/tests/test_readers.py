@@ -1,7 +1,7 @@
 """Recipes with health scores: by hand, broken, and the real files."""
 
 import pytest
-from lightrec_health.readers import FoodReader, OralyticsReader
+from lightrec_health.readers import FoodReader, HealthSets
 from lightrec_testing import ReaderChecks, check_all
 
 from lightrec.errors import DataError
@@ -76,9 +76,9 @@ def test_decisions_have_the_probability_of_what_was_decided(tmp_path):
         "user_id,user_decision_t,decision_time,action,prob,quality\n"
         "u1,0,2023-03-10 07:30:00,1,0.4,95\nu1,1,2023-03-10 17:00:00,0,0.3,0\n"
     )
-    check_all(ReaderChecks(OralyticsReader, path))
-    rows = OralyticsReader().read(path).log.events.select("item", "value", "propensity").rows()
+    check_all(ReaderChecks(HealthSets, path))
+    rows = HealthSets().read(path).log.events.select("item", "value", "propensity").rows()
     assert rows == [("prompt", 95, 0.4), ("none", 0, 0.7)]
     path.write_text(path.read_text().replace(",1,0.4", ",yes,0.4"))
-    with pytest.raises(DataError, match="Column 'action' holds 'yes'; write 1 for a prompt"):
-        OralyticsReader().read(path)
+    with pytest.raises(DataError, match="Line 2 has no item"):
+        HealthSets().read(path)

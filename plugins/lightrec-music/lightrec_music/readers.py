@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 import polars as pl
+from lightrec_formats.described import DescribedReader
 from lightrec_formats.published import PublishedReader
 
 from lightrec.api import Catalog, Column, InteractionLog, Place, Users
@@ -64,3 +65,12 @@ class LastfmReader(PublishedReader):
         counts = pairs.join(names, on="tag").group_by(Column.ITEM, "tags").len()
         ordered = counts.sort(Column.ITEM, "len", "tags", descending=[False, True, False])
         return ordered.group_by(Column.ITEM, maintain_order=True).agg(pl.col("tags").head(MOST))
+
+
+class ListeningSets(DescribedReader):
+    """Published logs of listening, as ``sets.yaml`` describes them: Last.fm-1K and -360K, LFM-2b,
+    Spotify's playlists and sessions, Yambda.
+    """
+
+    name = "music-sets"
+    descriptions = Path(__file__).with_name("sets.yaml")

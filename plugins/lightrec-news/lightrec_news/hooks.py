@@ -11,6 +11,7 @@ lightrec_readers = gives(
     {
         "MindReader": "lightrec_news.readers:MindReader",
         "UpworthyReader": "lightrec_news.readers:UpworthyReader",
+        "NewsSets": "lightrec_news.readers:NewsSets",
     }
 )
 lightrec_rewards = gives({"ReadingReward": "lightrec_news.reward:ReadingReward"})

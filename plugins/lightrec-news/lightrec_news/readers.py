@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+from lightrec_formats.described import DescribedReader
 from lightrec_formats.published import PublishedReader
 
 from lightrec.api import Catalog, Column, DataError, InteractionLog, Place
@@ -129,3 +130,10 @@ class UpworthyReader(PublishedReader):
         number = pl.int_range(pl.len()).over(_TEST) + 1
         named = pl.format("{}-{}", _TEST, number).alias(Column.ITEM)
         return rows.with_columns(named), place
+
+
+class NewsSets(DescribedReader):
+    """Published logs of news, as ``sets.yaml`` describes them: EB-NeRD, Adressa, PENS."""
+
+    name = "news-sets"
+    descriptions = Path(__file__).with_name("sets.yaml")

@@ -9,7 +9,7 @@ LIGHTREC_API = 2
 lightrec_domains = gives({"social": "lightrec_social.domain:SocialDomain"})
 lightrec_readers = gives(
     {
-        "CiaoReader": "lightrec_social.readers:CiaoReader",
+        "NetworkSets": "lightrec_social.readers:NetworkSets",
         "FriendsReader": "lightrec_social.readers:FriendsReader",
     }
 )

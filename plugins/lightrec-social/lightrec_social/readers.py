@@ -1,6 +1,5 @@
-"""Readers of CiaoDVD's ratings with its trust network, and of Last.fm's friendships as a log.
+"""Readers of published networks, and of Last.fm's friendships as a log.
 
-CiaoDVD's catalog: item, genre. Users: user, friends (a list of those whom they trust).
 Friendships: who befriended whom; the items are people. Catalog: item, maker (the same person), and
 artists (a list, the most played first) where the plays are beside.
 """
@@ -9,54 +8,14 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 import polars as pl
+from lightrec_formats.described import DescribedReader
 from lightrec_formats.published import PublishedReader
 
-from lightrec.api import Catalog, Column, InteractionLog, Place, Users
-from lightrec_social.domain import FRIENDS, MAKER
+from lightrec.api import Catalog, Column, InteractionLog, Place
+from lightrec_social.domain import MAKER
 
 MOST: Final = 5
 """Number of artists that describe a person at most."""
-GENRES: Final = (
-    "Action & Adventure", "Comedy", "Family", "Drama", "Horror", "Science Fiction & Fantasy",
-    "Thriller & Mystery", "Martial Arts", "Musicals & Music Films", "War", "Westerns",
-    "Documentaries & Biographies", "Special Interest", "Sports", "World Cinema", "TV Series",
-    "Anime",
-)  # fmt: skip
-"""CiaoDVD's genres, of the numbers 1 to 17, as its readme names them."""
-
-
-class CiaoReader(PublishedReader):
-    """CiaoDVD's folder, or its ``movie-ratings.txt``, with ``trusts.txt`` next to it if known.
-
-    A rating is an event with a value from 1 to 5 and a day. Trust goes one way.
-    """
-
-    name = "ciao"
-    file = "movie-ratings.txt"
-
-    def events(self, file: Path) -> InteractionLog:
-        """Read the ratings, whose columns have no names."""
-        names = {Column.USER: "1", Column.ITEM: "2", Column.VALUE: "5", Column.TIME: "6"}
-        return self.log(file, names)
-
-    def items(self, file: Path) -> Catalog:
-        """Read the films of the ratings with their genres.
-
-        :raises DataError: where a genre has no name.
-        """
-        numbers = {"genre": (1, len(GENRES), f"the number of a genre, 1 to {len(GENRES)}")}
-        frame, _ = self.table(file, {Column.ITEM: "2", "genre": "3"}, numbers)
-        films = frame.unique(Column.ITEM, keep="first", maintain_order=True)
-        words = pl.lit(pl.Series(GENRES)).gather(pl.col("genre") - 1)
-        return Catalog(films.with_columns(genre=words), place=Place(file))
-
-    def users(self, file: Path) -> Users | None:
-        """Read whom people trust, where that is there."""
-        if (trusts := self.beside(file, "trusts.txt")) is None:
-            return None
-        pairs, _ = self.table(trusts, {Column.USER: "1", FRIENDS: "2"})
-        lists = pairs.drop_nulls().group_by(Column.USER, maintain_order=True).agg(FRIENDS)
-        return Users(lists, place=Place(trusts))
 
 
 class FriendsReader(PublishedReader):
@@ -97,3 +56,12 @@ class FriendsReader(PublishedReader):
             people = people.join(played, on=Column.ITEM, how="left", maintain_order="left")
         # Where all ids are digits, they would be read as numbers.
         return Catalog(people, place=Place(file), types={MAKER: "category"})
+
+
+class NetworkSets(DescribedReader):
+    """Published logs of networks, as ``sets.yaml`` describes them: Epinions, Douban, Yelp,
+    Gowalla, Pokec, CiaoDVD.
+    """
+
+    name = "social-sets"
+    descriptions = Path(__file__).with_name("sets.yaml")

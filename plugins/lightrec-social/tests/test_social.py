@@ -9,14 +9,14 @@ import torch
 from lightrec_audit.exposure import events_of_providers
 from lightrec_formats.truth import TruthChecks, made_up
 from lightrec_social.domain import SocialDomain
-from lightrec_social.readers import CiaoReader, FriendsReader
+from lightrec_social.readers import FriendsReader, NetworkSets
 from lightrec_social.reward import ExposureReward
 from lightrec_testing import ReaderChecks, check_all, parametrize_checks, plugin_checks
 from tensordict import TensorDict
 
 from lightrec.data.audience import Audience
 from lightrec.data.readers.base import find_reader
-from lightrec.errors import DataError, RecipeError
+from lightrec.errors import RecipeError
 from lightrec.keys import Key
 
 MODELS = "Popularity", "ItemKNN", "EASE", "WordNeighbours"
@@ -62,8 +62,6 @@ def test_reward():
 
 
 FILES = {
-    "movie-ratings.txt": "1,7,2,11,5,2000-07-12\n2,7,2,12,1,2001-01-31\n2,8,17,13,3,2001-02-01\n",
-    "trusts.txt": "1,2,1\n1,9,1\n2,1,1\n",
     "user_friends.dat": "userID\tfriendID\r\n2\t3\r\n3\t2\r\n2\t4\r\n4\t2\r\n",
     "user_artists.dat": "userID\tartistID\tweight\r\n2\t51\t7\r\n2\t52\t13883\r\n3\t51\t1\r\n",
     "artists.dat": "id\tname\turl\tpictureURL\n51\tSigur Rós\tu\tp\n52\tBjörk\tu\tp\n",
@@ -75,20 +73,6 @@ def folder(tmp_path):
     for name, text in FILES.items():
         (tmp_path / name).write_bytes(text.encode())
     return tmp_path
-
-
-def test_ciao(folder):
-    for path in (folder, folder / "movie-ratings.txt"):
-        check_all(ReaderChecks(CiaoReader, path))
-    tables = CiaoReader().read(path)
-    rows = tables.log.events.select("user", "item", "value").rows()
-    assert rows == [("1", "7", 5.0), ("2", "7", 1.0), ("2", "8", 3.0)]
-    assert str(tables.log.events["time"][1]) == "2001-01-31 00:00:00+00:00"
-    assert tables.catalog.rows["genre"].to_list() == ["Comedy", "Anime"]
-    assert tables.users.rows.rows() == [("1", ["2", "9"]), ("2", ["1"])]
-    path.write_text("1,7,18,11,5,2000-07-12\n")
-    with pytest.raises(DataError, match="'18' is not the number of a genre, 1 to 17"):
-        CiaoReader().read(folder)
 
 
 def test_friendships(folder):
@@ -111,7 +95,7 @@ def test_friendships(folder):
 
 
 def test_the_real_sets(lightrec_data):
-    tables = CiaoReader().read(lightrec_data / "ciaodvd")
+    tables = NetworkSets().read(lightrec_data / "ciaodvd")
     assert (len(tables.log), tables.log.events["user"].n_unique()) == (72_665, 17_615)
     assert len(tables.catalog.rows) == 16_121
     assert tables.users.rows["friends"].list.len().sum() == 40_133

@@ -9,7 +9,7 @@ LIGHTREC_API = 2
 lightrec_domains = gives({"video": "lightrec_video.domain:VideoDomain"})
 lightrec_readers = gives(
     {
-        "KuaiRecReader": "lightrec_video.kuairec:KuaiRecReader",
+        "WatchingSets": "lightrec_video.readers:WatchingSets",
         "MovieLensReader": "lightrec_video.readers:MovieLensReader",
     }
 )

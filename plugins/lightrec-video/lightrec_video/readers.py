@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+from lightrec_formats.described import DescribedReader
 from lightrec_formats.published import PublishedReader
 from lightrec_formats.recbole import RecBoleReader, RecBoleTable
 
@@ -175,3 +176,10 @@ def _as_grouplens(rows: pl.DataFrame) -> pl.DataFrame:
     if not isinstance(rows.schema["class"], pl.List):
         genres = genres.cast(pl.String).str.split(" ")
     return rows.select(Column.ITEM, title.alias(Column.TITLE), genres.alias("genres"))
+
+
+class WatchingSets(DescribedReader):
+    """Published logs of watching, as ``sets.yaml`` describes them: KuaiRec, KuaiRand, MicroLens."""
+
+    name = "video-sets"
+    descriptions = Path(__file__).with_name("sets.yaml")

@@ -1,7 +1,7 @@
 """KuaiRec's files: its log, and the answers, which a world plays."""
 
 from lightrec_testing import ReaderChecks, check_all
-from lightrec_video.kuairec import KuaiRecReader
+from lightrec_video.readers import WatchingSets
 from lightrec_worlds.answered import AnsweredWorld
 
 NAMES = "user_id,video_id,play_duration,video_duration,time,date,timestamp,watch_ratio\n"
@@ -21,12 +21,12 @@ def test_the_log_and_the_answers(tmp_path):
     (tmp_path / "item_categories.csv").write_text(
         'video_id,feat\n148,"[27, 9]"\n183,[8]\n3649,[8]\n'
     )
-    check_all(ReaderChecks(KuaiRecReader, tmp_path))
-    tables = KuaiRecReader().read(tmp_path)
+    check_all(ReaderChecks(WatchingSets, tmp_path))
+    tables = WatchingSets().read(tmp_path)
     assert tables.catalog.rows.select("item", "tags").rows()[0] == ("148", ["27", "9"])
     assert not tables.log.events["time"].null_count()
     file = tmp_path / "small_matrix.csv"
-    check_all(ReaderChecks(KuaiRecReader, file))
-    assert KuaiRecReader().read(file).log.events["time"].null_count() == 4
+    check_all(ReaderChecks(WatchingSets, file))
+    assert WatchingSets().read(file).log.events["time"].null_count() == 4
     world = AnsweredWorld(2, log=str(file), likes=2, part="all", size=1, max_steps=2)
     assert world.values[:, 1:].tolist() == [[0, 1], [1, 0]]

@@ -1,0 +1,184 @@
+"""Published sets that descriptions of a few lines read: their files, and queries in SQL."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Final, NamedTuple
+
+import polars as pl
+import yaml
+
+from lightrec.api import Catalog, DataError, InteractionLog, Place, Users
+from lightrec.data.readers.base import Reader
+from lightrec.data.readers.table import TableReader
+from lightrec_formats.published import first_names, fixed
+
+_WORD: Final = re.compile(r"\w+")
+
+
+class Set(NamedTuple):
+    """A set that lies in a folder.
+
+    :param name: of its description.
+    :param told: the description.
+    :param folder: where its files are.
+    :param file: the one of the first table that was given in place of the folder.
+    """
+
+    name: str
+    told: Mapping[str, Any]
+    folder: Path
+    file: Path | None = None
+
+    def pattern(self, table: str) -> str:
+        """The name of a table's files, or their pattern."""
+        told = self.told["files"][table]
+        return str(told if isinstance(told, str) else told["file"])
+
+    def scan(self, table: str) -> pl.LazyFrame | None:
+        """Open the files of a table, all values of text as they stand; None where there is none."""
+        told = self.told["files"][table]
+        how = {} if isinstance(told, str) else {n: v for n, v in told.items() if n != "file"}
+        files = sorted(self.folder.glob(self.pattern(table)))
+        if self.file and table == next(iter(self.told["files"])):
+            files = [self.file]
+        if not files:
+            return None
+        kind = "".join(files[0].suffixes)
+        if kind.endswith(".parquet"):
+            return pl.scan_parquet(files)
+        if how.pop("document", False):
+            return pl.concat(map(pl.read_json, files), how="diagonal_relaxed").lazy()
+        if (schema := how.pop("lines", None)) is not None or ".json" in kind:
+            types = schema and {name: getattr(pl, kind) for name, kind in schema.items()}
+            return pl.scan_ndjson(files, schema=types, infer_schema_length=None)
+        columns = how.pop("columns", None)
+        read = pl.scan_csv(
+            files, has_header=columns is None, new_columns=columns, infer_schema=False, **how
+        )
+        return read.with_row_index("line", 2 if columns is None else 1)
+
+    def rows(self, query: str) -> pl.DataFrame | None:
+        """Ask a query; None where the set has none, or a file of it is missing.
+
+        :raises DataError: where the files are not as the description says.
+        """
+        if (words := self.told.get(query)) is None:
+            return None
+        named = sorted({*_WORD.findall(words)} & {*self.told["files"]})
+        try:
+            tables = {name: self.scan(name) for name in named}
+            if any(table is None for table in tables.values()):
+                return None
+            return pl.SQLContext(tables).execute(words).collect(engine="streaming")
+        except (pl.exceptions.PolarsError, OSError) as error:
+            files = ", ".join(self.pattern(name) for name in named)
+            raise DataError(
+                f"{files}: not as the set '{self.name}' was published ({self.told['address']}): "
+                f"{str(error).splitlines()[0].rstrip('.')}.",
+                self.folder,
+            ) from None
+
+
+class DescribedReader(TableReader):
+    """Sets as they were published, which a file of descriptions in YAML tells apart and reads.
+
+    By the name of a set, a description holds
+
+    - ``about`` and ``address``, for people
+    - ``files``: from the names of tables in queries to those of files, or patterns of them. The
+      first tells the set, and stands for its folder. Where text has no line of names, or does not
+      say how it is written: ``{file: x.dat, separator: "::", columns: [user, item]}``, with other
+      arguments of ``polars.scan_csv``. Such tables have a column ``line``, by whose numbers a
+      query that selects it lets messages name lines
+    - ``known_by``: columns of the first file, where its name does not say enough
+    - ``log``, ``items`` and ``users``: queries in the SQL of polars. Those of the tables are left
+      out where a file of theirs is missing
+    - ``times``: how those of the log are written, such as ``milliseconds``; ``types``: kinds of
+      the items' attributes, where their values would be taken for others
+    - ``example``: the text of small files, and ``gives``: rows that they hold, by query
+    """
+
+    descriptions: ClassVar[Path]
+    """The file of descriptions."""
+
+    read = Reader.read
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether it is the folder of one of the sets, or its first file."""
+        return cls.found(path) is not None
+
+    @classmethod
+    def found(cls, path: Path) -> Set | None:
+        """The set that lies at a path; None where there is none."""
+        for name, told in described(cls.descriptions).items():
+            found, first = Set(name, told, path), next(iter(told["files"]))
+            pattern, files = Path(found.pattern(first)), [path]
+            if path.is_dir():
+                files = sorted(path.glob(str(pattern)))
+            else:
+                folder = path.absolute().parents[len(pattern.parts) - 1]
+                found = found._replace(folder=folder, file=path)
+            right = files and files[0].is_file() and fnmatchcase(files[0].name, pattern.name)
+            if right and {*told.get("known_by", ())} <= first_names(files[0]):
+                return found
+        return None
+
+    @classmethod
+    def sample(cls, folder: Path) -> Path:
+        """Write the first set's example, on which `lightrec plugins check` tries the reader."""
+        return write_example(next(iter(described(cls.descriptions).values())), folder)
+
+    def read_log(self, path: Path, columns: Mapping[str, str] | None = None) -> InteractionLog:
+        """Read the log; ``columns`` must be empty, since the formats are fixed."""
+        rows, found = self._asked("log", path, columns)
+        if rows is None:
+            raise DataError(f"A file of the set '{found.name}' is missing.", path)
+        if self.times == "auto":
+            self.times = found.told.get("times", "auto")
+        place = Place(path, form=f"the set {found.name}")
+        if (lines := rows.to_dict().pop("line", None)) is not None:
+            place, rows = replace(place, unit="Line").within(lines - 1), rows.drop("line")
+        return self.checked(rows, place, path, {})
+
+    def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
+        """Read the item table, where its files are there."""
+        rows, found = self._asked("items", path, columns)
+        kinds = found.told.get("types", {})
+        return None if rows is None else Catalog(rows, place=Place(path), types=kinds)
+
+    def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
+        """Read the user table, where its files are there."""
+        rows, _ = self._asked("users", path, columns)
+        return None if rows is None else Users(rows, place=Place(path))
+
+    def _asked(
+        self, query: str, path: Path, columns: Mapping[str, str] | None
+    ) -> tuple[pl.DataFrame | None, Set]:
+        fixed(self.name, path, columns)
+        if (found := self.found(Path(path))) is None:
+            sets = ", ".join(described(self.descriptions))
+            raise DataError(f"It is none of the sets {sets}.", path)
+        return found.rows(query), found
+
+
+@cache
+def described(file: Path) -> Mapping[str, Mapping[str, Any]]:
+    """Read a file of descriptions."""
+    told: Mapping[str, Mapping[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return told
+
+
+def write_example(told: Mapping[str, Any], folder: Path) -> Path:
+    """Write the small files of a description into a folder."""
+    for name, text in told["example"].items():
+        (file := folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if file.suffix == ".parquet":
+            pl.read_ndjson(text.encode()).write_parquet(file)
+        else:
+            file.write_text(text, encoding="utf-8")
+    return folder
