@@ -87,7 +87,9 @@ class Sequences:
         return self._keep(kept)
 
     def _keep(self, kept: NDArray[np.bool_]) -> "Sequences":
-        offsets = np.concatenate([[0], np.cumsum(kept)])[self.offsets]
+        before = np.zeros(len(kept) + 1, np.min_scalar_type(len(kept)))
+        np.cumsum(kept, out=before[1:])
+        offsets = before[self.offsets].astype(np.int64)
         names = "items", "parts", "times", "feedback", "seen"
         columns = {name: getattr(self, name) for name in names}
         taken = {name: values[kept] for name, values in columns.items() if values is not None}

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lightrec.blame import provider
 from lightrec.data.attributes import user_features
+from lightrec.data.log import HELD
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
 from lightrec.errors import NotApplicable, PluginError
@@ -254,13 +255,17 @@ class RecentPopularity(Popularity):
 
     def fit(self, evidence: Evidence) -> Self:
         """Count, recent events more."""
-        times = np.asarray(evidence.log.times, dtype=np.float64)
-        if not evidence.log.has_times or not len(times) or times.max() == times.min():
+        log, worths = evidence.log, evidence.worths
+        if not log.has_times or not len(log.times) or log.times.max() == log.times.min():
             raise NotApplicable("The log has no times, so that nothing is recent.")
-        age = (times.max() - times) / (times.max() - times.min())
+        first, last = log.times.min(), log.times.max()
+        counts = np.zeros(evidence.num_items + 1)
         half_life = 0.03 if self.half_life is None else self.half_life
-        weights = 0.5 ** (age / half_life) * evidence.worths
-        counts = np.bincount(evidence.log.items, weights, evidence.num_items + 1)
+        for start in range(0, len(log.times), HELD):  # it takes 50 bytes an event
+            rows = slice(start, start + HELD)
+            age = (last - log.times[rows]) / (last - first)
+            weights = 0.5 ** (age / half_life) * worths[rows]
+            counts += np.bincount(log.items[rows], weights, len(counts))
         self.register_buffer("counts", torch.from_numpy(counts).float())
         return self
 

@@ -6,9 +6,7 @@ from lightrec_formats.described import DescribedReader
 
 
 class AdvertisingSets(DescribedReader):
-    """Published logs of advertising, as ``sets.yaml`` describes them: Criteo's attribution and
-    uplift, Avazu, iPinYou, Hillstrom, AdSmart.
-    """
+    """Published logs of advertising; ``sets.yaml`` describes them."""
 
     name = "advertising-sets"
     descriptions = Path(__file__).with_name("sets.yaml")

@@ -72,10 +72,7 @@ class RetailReader(PublishedReader):
 
 
 class ShopSets(DescribedReader):
-    """Published logs of shops, as ``sets.yaml`` describes them: RetailRocket, YooChoose,
-    Diginetica, OTTO, H&M, Instacart, Ta-Feng, Dunnhumby,
-    Amazon.
-    """
+    """Published logs of shops; ``sets.yaml`` describes them."""
 
     name = "ecommerce-sets"
     descriptions = Path(__file__).with_name("sets.yaml")

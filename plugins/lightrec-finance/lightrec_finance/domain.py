@@ -14,6 +14,10 @@ RISK: Final = "risk"
 """Attribute of products: the risk class, 1 (lowest) to 7, as in European key information sheets."""
 RISK_LIMIT: Final = "risk_limit"
 """Attribute of investors: the highest risk class that suits them."""
+SUITABLE: Final = {RISK: RISK_LIMIT, "holding_years": "years", "largest_loss": "loss_limit"}
+"""Attributes of products, each with the one of investors that it may not exceed: besides the risk
+class the years for which a product is meant to be held, and those until the investor needs the
+money; and the share of it that may be lost (above 1 with borrowed money), and that can be borne."""
 CLASSES: Final = 7
 _BOUNDS: Final = (0.005, 0.05, 0.12, 0.20, 0.30, 0.80)
 
@@ -50,18 +54,22 @@ class FinanceDomain(Domain):
         return super().text(items.with_columns(classes))
 
     def eligible(self, audience: Audience) -> npt.NDArray[np.bool_] | None:
-        """Allow products up to the investor's risk limit.
+        """Allow products up to the investor's limits, those of :data:`SUITABLE`.
 
-        A product without a class counts as class 7, an investor without a limit as class 1; a
-        stranger is shown nothing riskier. Where the log classes neither products nor investors,
-        nobody has assessed suitability: everything is allowed, and the report says so.
+        A product without a class counts as class 7, an investor without a limit as class 1; so do
+        other attributes count at their worst where somebody has them. A stranger is shown nothing
+        riskier. Where the log has none of them, nobody has assessed suitability: everything is
+        allowed, and the report says so.
         """
-        users, items = audience.users, audience.items
-        if not is_assessed(users, items):
-            return None
-        limits = _classes(users, RISK_LIMIT).fill_null(1).to_numpy()
-        risks = _classes(items, RISK).fill_null(CLASSES).to_numpy()
-        return np.asarray(limits[:, None] >= risks)
+        users, items, allowed = audience.users, audience.items, None
+        for product, investor in SUITABLE.items():
+            if product not in items.columns and investor not in users.columns:
+                continue
+            read, least, most = (_classes, 1, CLASSES) if product == RISK else (_amounts, 0, np.inf)
+            limits = read(users, investor).fill_null(least).to_numpy()
+            fits = limits[:, None] >= read(items, product).fill_null(most).to_numpy()
+            allowed = fits if allowed is None else allowed & fits
+        return allowed
 
     def synthetic(self, folder: Path, seed: int) -> Path:
         """Write a made-up log of investors in a market whose prices move on."""
@@ -72,13 +80,19 @@ class FinanceDomain(Domain):
 
 def is_assessed(users: pl.DataFrame, items: pl.DataFrame) -> bool:
     """Whether a log classes products or investors, so that suitability can be checked."""
-    return RISK_LIMIT in users.columns or RISK in items.columns
+    return any(n in items.columns or of in users.columns for n, of in SUITABLE.items())
 
 
 def _classes(table: pl.DataFrame, name: str) -> pl.Series:
     """A column of risk classes as whole numbers; null where there is no class from 1 to 7."""
-    if name not in table.columns or table[name].dtype.is_nested():
-        return pl.Series(name, [None] * table.height, pl.Int64)
-    classes = table[name].cast(pl.Float64, strict=False)
+    classes = _amounts(table, name)
     good = classes.is_between(1, CLASSES) & (classes == classes.floor())
     return classes.set(~good.fill_null(False), None).cast(pl.Int64)
+
+
+def _amounts(table: pl.DataFrame, name: str) -> pl.Series:
+    """A column of numbers of 0 or more; null where there is none."""
+    if name not in table.columns or table[name].dtype.is_nested():
+        return pl.Series(name, [None] * table.height, pl.Float64)
+    amounts = table[name].cast(pl.Float64, strict=False)
+    return amounts.set(~(amounts >= 0).fill_null(False), None)

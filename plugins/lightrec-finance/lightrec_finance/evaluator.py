@@ -34,6 +34,7 @@ TITLE: Final = "Portfolios of what is recommended"
 ROWS: Final = {
     "recommended": "what the blend recommends",
     "popularity": "the most popular products",
+    "holding": "what investors had bought, and no trade",
     "everything": "equal weight of all products",
 }
 COLUMNS: Final = {
@@ -41,6 +42,7 @@ COLUMNS: Final = {
     "volatility": "volatility (a year)",
     "drawdown": "largest drawdown",
     "turnover": "turnover",
+    "sharpe": "Sharpe ratio",
 }
 
 
@@ -49,7 +51,8 @@ class Portfolios(Evaluator):
 
     At the end of each month of the test time each user's list is made anew, from the events before
     it, and carried out on the next trading day. What is shown can have a price, and obeys
-    suitability. Beside it stand the most popular products, and all of them.
+    suitability. Beside it stand the most popular products, what each investor had bought before,
+    and all products, which is an index of equal weights.
 
     :param prices: one or several files of daily prices, or ``made-up`` for the made-up log's.
     :param shown: products in a list.
@@ -60,7 +63,7 @@ class Portfolios(Evaluator):
         self.prices, self.shown, self.cost = prices, shown, cost
 
     def evaluate(self, run: Run, seed: int) -> Findings:
-        """``finance/…/return``, ``volatility``, ``drawdown`` and ``turnover``.
+        """``finance/…/return``, ``volatility``, ``drawdown``, ``turnover`` and ``sharpe``.
 
         Without prices, or where the test time has no month's end with prices after it, there are no
         metrics, and the section says why.
@@ -74,7 +77,10 @@ class Portfolios(Evaluator):
         metrics: dict[str, float] = {
             "finance/months": len(days) - 1,
             "finance/users": courses["recommended"].turnover.size,
+            "finance/unpriced": int(np.isnan(prices.values).all(0).sum()),
         }
+        first, last = (_quoted(prices.until(day)) for day in (days[0], days[-1]))
+        metrics["finance/ended"] = int((first & ~last).sum())
         for name, course in courses.items():
             figures = course.figures().items()
             metrics |= {f"finance/{name}/{key}": float(value.mean()) for key, value in figures}
@@ -95,6 +101,8 @@ class Portfolios(Evaluator):
             name: {day: self.decide(run.data, part, until, days[0]) for day, until in past.items()}
             for name, part in recommenders.items()
         }
+        first = next(iter(past))
+        decided["holding"] = {first: self.bought(run.data, past[first])}
         decided["everything"] = {day: _equal(_quoted(until)[None]) for day, until in past.items()}
         return {name: follow(shares, last, self.cost) for name, shares in decided.items()}
 
@@ -125,6 +133,18 @@ class Portfolios(Evaluator):
         held[result.users[:, None], result.lists] = True
         return _equal(held[users, 1:])
 
+    def bought(self, store: EventStore, prices: Prices) -> Floats:
+        """The same amount of each product that is quoted and that an investor had bought by a day.
+
+        :returns: (P, N) shares, of the users that :meth:`decide` has.
+        """
+        day, log = prices.days[-1], Sequences.all_events(store)
+        past = np.asarray(store.times) < _night(day)
+        rows = np.flatnonzero(past & (np.asarray(store.strengths) > 0))
+        held = np.zeros((store.num_users, store.num_items + 1), bool)
+        held[store.users_of(rows), np.asarray(store.items)[rows]] = True
+        return _equal(held[_ends(log, day) > log.offsets[:-1], 1:] & _quoted(prices))
+
     def section(self, run: Run, metrics: dict[str, float], courses: dict[str, Course]) -> Section:
         """Set the figures as a table, and draw the mean value of the portfolios."""
         checked = (
@@ -135,13 +155,17 @@ class Portfolios(Evaluator):
         )
         rows = []
         for name, title in ROWS.items():
-            *shares, traded = (metrics[f"finance/{name}/{figure}"] for figure in COLUMNS)
-            rows.append([title, *(f"{share:.1%}" for share in shares), f"{traded:.2f}"])
+            *shares, traded, sharpe = (metrics[f"finance/{name}/{figure}"] for figure in COLUMNS)
+            rows.append([title, *map("{:.1%}".format, shares), f"{traded:.2f}", f"{sharpe:.2f}"])
         text = (
             f"The same amount of each of the {self.shown} products shown, decided anew at "
             f"{metrics['finance/months']:.0f} month's ends and carried out a trading day later; "
             f"means over {metrics['finance/users']:.0f} users' portfolios, after costs of "
-            f"{self.cost:.2%} of what is traded. Turnover counts purchases and sales. {checked}"
+            f"{self.cost:.2%} of what is traded. Turnover counts purchases and sales. {checked} "
+            f"Of the log's {run.data.num_items} products {metrics['finance/unpriced']:.0f} have no "
+            f"price at all, and {metrics['finance/ended']:.0f} had one at the first decision and "
+            "none in the last month: where those that failed are among the former, all rows look "
+            "better than they were."
         )
         table = Table(["", *COLUMNS.values()], rows, ROWS["recommended"])
         axes = "trading days", "mean value"
@@ -175,9 +199,12 @@ def month_ends(store: EventStore, prices: Prices) -> Days:
 
 def _ends(log: Sequences, day: np.datetime64) -> NDArray[np.int64]:
     """For each user, where the events until the evening of a day end: (U,)."""
-    night = (day + 1).astype("datetime64[ms]").astype(np.int64)
-    before = np.concatenate([[0], np.cumsum(np.asarray(log.times) < night)])
+    before = np.concatenate([[0], np.cumsum(np.asarray(log.times) < _night(day))])
     return np.asarray(log.offsets[:-1] + before[log.offsets[1:]] - before[log.offsets[:-1]])
+
+
+def _night(day: np.datetime64) -> int:
+    return int((day + 1).astype("datetime64[ms]").astype(np.int64))
 
 
 def _quoted(prices: Prices) -> NDArray[np.bool_]:

@@ -11,14 +11,17 @@ import numpy as np
 import polars as pl
 from lightrec_formats.made_up import DAY, Floats, Rows, choose, write_made_up
 
-from lightrec.api import Column
-from lightrec_finance.domain import RISK, RISK_LIMIT, risk_class
+from lightrec.api import Audience, Column
+from lightrec_finance.domain import RISK, RISK_LIMIT, FinanceDomain, risk_class
 from lightrec_finance.portfolio import volatility
 from lightrec_finance.prices import Prices
 
 SECTORS: Final = ("energy", "health", "technology", "banks", "property", "food")
 KINDS: Final = {"bond fund": 0.15, "fund": 0.6, "share": 1.0, "small share": 1.7}
 """How much of a product's market and sector risk a kind has."""
+YEARS: Final = dict(zip(KINDS, (2, 5, 5, 7), strict=True))
+LOSSES: Final = dict(zip(KINDS, (0.3, 0.6, 1.0, 1.0), strict=True))
+"""How long a kind is meant to be held, and the share of it that may be lost."""
 NAMES: Final = ("Alder", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Ginkgo", "Hazel")
 INVESTORS, EVENTS = 400, 20
 DAYS, QUIET = 756, 252
@@ -28,7 +31,7 @@ MONTH: Final = 21
 CHASE: Final = 4.0
 """Log-odds of a choice for a rise by 100 % in the last month."""
 UNSUITABLE: Final = -3.0
-"""Log-odds of a product above the investor's limit, which some buy all the same."""
+"""Log-odds of a product above one of the investor's limits, which some buy all the same."""
 
 
 def market(seed: int) -> tuple[pl.DataFrame, Prices]:
@@ -57,6 +60,8 @@ def market(seed: int) -> tuple[pl.DataFrame, Prices]:
             "kind": kinds,
             "sector": sectors,
             RISK: risk_class(volatility(returns)),
+            "holding_years": [YEARS[kind] for kind in kinds],
+            "largest_loss": [LOSSES[kind] for kind in kinds],
         }
     )
     return products, Prices(days, tuple(items), np.exp(steps.cumsum(axis=0)))
@@ -73,9 +78,12 @@ def write(folder: Path, seed: int) -> Path:
     limit = chance.integers(2, 8, INVESTORS)
     taste = chance.normal(0, 1.0, (INVESTORS, len(SECTORS)))
     fame = chance.normal(0, 0.6, products.height)
+    years, bearable = chance.integers(3, 20, INVESTORS), chance.choice([0.6, 1.0, 1.0], INVESTORS)
+    investors = pl.DataFrame({RISK_LIMIT: limit, "years": years, "loss_limit": bearable})
+    audience = Audience(users=investors, items=products, time=pl.Series([None] * INVESTORS))
     below = limit[:, None] - risk
     appeal = taste[:, [SECTORS.index(sector) for sector in sectors]] + fame
-    appeal += np.where(below >= 0, -0.4 * below, UNSUITABLE)
+    appeal += np.where(np.asarray(FinanceDomain().eligible(audience)), -0.4 * below, UNSUITABLE)
     rows = np.sort(chance.integers(QUIET, DAYS, (INVESTORS, EVENTS)), axis=1)
     # Trades happen in the morning, when the last prices known are those of the evening before.
     seconds = prices.days.astype("datetime64[s]").astype(np.int64)[rows] + 9 * 3600
@@ -93,6 +101,6 @@ def write(folder: Path, seed: int) -> Path:
     later = made.times + DAY * chance.integers(20, 120, len(made.times))
     sold = made._replace(times=later).log(people, products[Column.ITEM], feedback="sale")
     sold = sold.filter((chance.random(len(later)) < 0.15) & (later <= made.times.max()))
-    investors = pl.DataFrame({Column.USER: people, RISK_LIMIT: limit})
+    investors = investors.insert_column(0, people)
     log = pl.concat([bought, sold]).sort(Column.TIME, maintain_order=True)
     return write_made_up(folder, log, products, investors, appeal)

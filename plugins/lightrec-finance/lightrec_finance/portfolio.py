@@ -52,11 +52,14 @@ class Course(NamedTuple):
     turnover: Floats
 
     def figures(self) -> dict[str, Floats]:
-        """Each portfolio's return over all days, yearly volatility, drawdown and turnover."""
+        """Each portfolio's return, yearly volatility and Sharpe ratio, drawdown and turnover."""
         whole = np.concatenate([np.ones_like(self.values[:1]), self.values])
+        daily = self.values[1:] / self.values[:-1] - 1
+        risk = volatility(daily)
         return {
             "return": self.values[-1] - 1,
-            "volatility": volatility(self.values[1:] / self.values[:-1] - 1),
+            "volatility": risk,
+            "sharpe": daily.mean(0) * TRADING_DAYS / np.maximum(risk, 1e-12),
             "drawdown": drawdown(whole),
             "turnover": self.turnover,
         }

@@ -95,7 +95,7 @@ class HouseReader(PublishedReader):
 
 
 class InvestmentSets(DescribedReader):
-    """Published logs of investments, as ``sets.yaml`` describes them: FAR-Trans, Form 13F."""
+    """Published logs of investments; ``sets.yaml`` describes them."""
 
     name = "finance-sets"
     descriptions = Path(__file__).with_name("sets.yaml")

@@ -1,4 +1,4 @@
-"""A reward after risk: what was accepted, and what it does to the user's portfolio."""
+"""A reward after risk: what a purchase does to the user's portfolio, and nothing for trading."""
 
 from typing import Final
 
@@ -14,6 +14,8 @@ from lightrec_finance.prices import PriceFiles, Prices, decided_by
 
 PERIOD: Final = 5
 """Trading days in a step."""
+PERIODS: Final = TRADING_DAYS / PERIOD
+"""Number of periods in a year."""
 WINDOW: Final = 26
 """Periods over which risk is measured."""
 _APART: Final = 7919
@@ -21,7 +23,7 @@ _APART: Final = 7919
 
 
 class RiskAdjustedReward(Reward):
-    """Engagement, and the net gain of the portfolio less its volatility and its drawdown.
+    """What purchases change in the portfolio: its return after costs, volatility and drawdown.
 
     The portfolio is what the history holds: the same amount for each purchase. A step of a session
     is a period of five trading days, and prices move on with it: after the step the portfolio earns
@@ -29,17 +31,19 @@ class RiskAdjustedReward(Reward):
     in the 26 periods before. Each user begins at another moment of the past. All of it lies before
     the log's first held-out event; later prices do not count.
 
-        reward = engagement · accepted + gain · (return − cost · bought)
-                 − volatility · yearly volatility − drawdown · largest drawdown
+        reward = gain · (Δ yearly return − periods a year · cost · bought)
+                 − volatility · Δ yearly volatility − drawdown · Δ largest drawdown
+                 + engagement · accepted
 
-    ``bought`` is the new purchases' share of the portfolio. Products without a price are left out
-    of the portfolio, and cash has no risk.
+    Δ is the portfolio with the purchases less the one without them: who buys nothing is paid
+    nothing, and trading alone costs. ``bought`` is the new purchases' share of the portfolio.
+    Products without a price are left out of the portfolio, and cash has no risk.
 
     :param prices: one or several files of daily prices, or ``made-up`` for the made-up log's.
-    :param engagement: worth of an accepted product.
-    :param gain: weight of the net return of a period; 0.02 is 2 %.
-    :param volatility: weight of the yearly volatility.
-    :param drawdown: weight of the largest drawdown.
+    :param engagement: worth of an accepted product; above 0 it pays for trading.
+    :param gain: weight of the change of the net return, as of a year; 0.02 is 2 %.
+    :param volatility: weight of the change of the yearly volatility.
+    :param drawdown: weight of the change of the largest drawdown.
     :param cost: of each unit bought; 0.001 is 10 basis points.
     :raises RecipeError: where the cost is negative.
     """
@@ -50,8 +54,8 @@ class RiskAdjustedReward(Reward):
     def __init__(
         self,
         prices: PriceFiles,
-        engagement: float = 1.0,
-        gain: float = 5.0,
+        engagement: float = 0.0,
+        gain: float = 1.0,
         volatility: float = 1.0,
         drawdown: float = 1.0,
         cost: float = 0.001,
@@ -83,22 +87,30 @@ class RiskAdjustedReward(Reward):
     def forward(self, transition: TensorDictBase) -> Tensor:
         """Rewards (B, 1)."""
         taken = self.taken(transition) & (transition[Key.ACTION] > PADDING)
-        held = self.after(transition)
-        counts = self.priced[held].float()
-        number = counts.sum(1, keepdim=True)
-        shares = counts / number.clamp_min(1)
         step: Tensor | None = transition.get(Key.STEP, None)
         passed = 0 if step is None else step.flatten().long()
         now = _APART * transition[Key.USER].long() + passed
         now = WINDOW + now % (len(self.returns) - WINDOW)
-        before = torch.arange(-WINDOW, 0, device=now.device)
-        window, following = now.unsqueeze(1) + before, self.returns[now.unsqueeze(1), held]
-        past = (self.returns[window.unsqueeze(2), held.unsqueeze(1)] * shares.unsqueeze(1)).sum(2)
-        risk = past.std(1, keepdim=True) * (TRADING_DAYS / PERIOD) ** 0.5
-        values = pad((1 + past).cumprod(1), (1, 0), value=1.0)
-        fall = (1 - values / values.cummax(1).values).amax(1, keepdim=True)
+        held = self.after(transition)
+        without, with_them = (self.course(each, now) for each in (transition[Key.HISTORY], held))
+        gained, risk, fall = (with_them - without).unsqueeze(-1)
         new = (self.priced[transition[Key.ACTION]] & taken).sum(1, keepdim=True)
-        net = (following * shares).sum(1, keepdim=True) - self.cost * new / number.clamp_min(1)
-        accepted = taken.sum(1, keepdim=True).float()
-        paid = self.engagement * accepted + self.gain * net
-        return paid - self.volatility * risk - self.drawdown * fall
+        bought = new / self.priced[held].sum(1, keepdim=True).clamp_min(1)
+        net = PERIODS * (gained - self.cost * bought)
+        accepted = self.engagement * taken.sum(1, keepdim=True)
+        return self.gain * net - self.volatility * risk - self.drawdown * fall + accepted
+
+    def course(self, held: Tensor, now: Tensor) -> Tensor:
+        """The return of the next period, yearly volatility and largest drawdown: (3, B).
+
+        :param held: (B, L) items, of the same amount each.
+        :param now: (B,) the period.
+        """
+        shares = self.priced[held].float()
+        shares = shares / shares.sum(1, keepdim=True).clamp_min(1)
+        window = now.unsqueeze(1) + torch.arange(-WINDOW, 1, device=now.device)
+        course = (self.returns[window.unsqueeze(2), held.unsqueeze(1)] * shares.unsqueeze(1)).sum(2)
+        past, following = course[:, :-1], course[:, -1]
+        values = pad((1 + past).cumprod(1), (1, 0), value=1.0)
+        fall = (1 - values / values.cummax(1).values).amax(1)
+        return torch.stack([following, past.std(1) * PERIODS**0.5, fall])

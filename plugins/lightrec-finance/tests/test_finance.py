@@ -81,6 +81,13 @@ def test_who_may_be_shown_what(limits, risks, allowed):
     assert (mask if mask is None else mask.astype(int).tolist()) == allowed
 
 
+def test_other_limits_count_beside_the_risk_class():
+    users = pl.DataFrame({"risk_limit": [7, 7, None], "years": [10, 2, 10]})
+    items = pl.DataFrame({"risk": [3, 3], "holding_years": [5, None], "largest_loss": [0.0, 0.0]})
+    audience = Audience(users=users, items=items, time=pl.Series([None]))
+    assert FinanceDomain().eligible(audience).astype(int).tolist() == [[1, 0], [0, 0], [0, 0]]
+
+
 def paid(history, action, taken, step=0, **settings):
     """The rewards of some transitions."""
     reward = REWARD(**settings)
@@ -98,12 +105,21 @@ def test_a_reward_by_hand(run, prices):
     daily = prices.until(decided_by(run.data)).values
     values = daily[(len(daily) - 1) % 5 :: 5]
     now = 26 + 3 % (len(values) - 1 - 26)
-    returns = (values[1:] / values[:-1] - 1)[:, [6, 8, 3]].mean(1)
-    past = returns[now - 26 : now]
-    path = np.concatenate([[1], (1 + past).cumprod()])
-    expected = 0.5 + 2 * (returns[now] - 0.01 / 3)
-    expected -= 3 * volatility(past, 252 / 5) + 4 * drawdown(path)
-    assert float(reward) == pytest.approx(float(expected), rel=1e-4)
+    expected = 0.5 - 2 * 252 / 5 * 0.01 / 3
+    for sign, items in ((1, [6, 8, 3]), (-1, [6, 8])):
+        returns = (values[1:] / values[:-1] - 1)[:, items].mean(1)
+        past = returns[now - 26 : now]
+        path = np.concatenate([[1], (1 + past).cumprod()])
+        worth = 2 * 252 / 5 * returns[now] - 3 * volatility(past, 252 / 5) - 4 * drawdown(path)
+        expected += sign * float(worth)
+    assert float(reward) == pytest.approx(expected, rel=1e-4)
+
+
+def test_trading_alone_is_not_paid(run):
+    """Nothing bought is worth nothing, and more of the same portfolio its costs."""
+    assert float(paid([[0, 7, 9]], [[4, 5]], [[False, False]])) == 0
+    again = paid([[7, 9]], [[7, 9]], [[True, True]], cost=0.01)
+    assert float(again) == pytest.approx(-252 / 5 * 0.01 / 2, rel=1e-4)
 
 
 def test_a_reward_does_not_look_ahead(run, prices, monkeypatch):
@@ -125,7 +141,7 @@ def test_what_cannot_be_computed_is_said(run, tmp_path, monkeypatch):
     (tmp_path / "prices.csv").write_text("Date,XYZ\n2024-01-02,1\n")
     without = Portfolios(str(tmp_path / "prices.csv")).evaluate(run, 0)
     assert without.metrics == {}
-    assert "None of the log's 192 items has a price" in without.sections[0].text
+    assert "None of the log's 188 items has a price" in without.sections[0].text
 
 
 def test_lists_are_suitable_and_do_not_look_ahead(run, prices):

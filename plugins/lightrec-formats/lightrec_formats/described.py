@@ -62,25 +62,25 @@ class Set(NamedTuple):
         return read.with_row_index("line", 2 if columns is None else 1)
 
     def rows(self, query: str) -> pl.DataFrame | None:
-        """Ask a query; None where the set has none, or a file of it is missing.
+        """Ask a query, of several the first whose files are there; None where none is.
 
         :raises DataError: where the files are not as the description says.
         """
-        if (words := self.told.get(query)) is None:
-            return None
-        named = sorted({*_WORD.findall(words)} & {*self.told["files"]})
+        told, files = self.told.get(query, []), ""
         try:
-            tables = {name: self.scan(name) for name in named}
-            if any(table is None for table in tables.values()):
-                return None
-            return pl.SQLContext(tables).execute(words).collect(engine="streaming")
+            for words in [told] if isinstance(told, str) else told:
+                named = sorted({*_WORD.findall(words)} & {*self.told["files"]})
+                files = ", ".join(map(self.pattern, named))
+                tables = {name: self.scan(name) for name in named}
+                if all(table is not None for table in tables.values()):
+                    return pl.SQLContext(tables).execute(words).collect(engine="streaming")
         except (pl.exceptions.PolarsError, OSError) as error:
-            files = ", ".join(self.pattern(name) for name in named)
             raise DataError(
                 f"{files}: not as the set '{self.name}' was published ({self.told['address']}): "
                 f"{str(error).splitlines()[0].rstrip('.')}.",
                 self.folder,
             ) from None
+        return None
 
 
 class DescribedReader(TableReader):
@@ -96,7 +96,8 @@ class DescribedReader(TableReader):
       query that selects it lets messages name lines
     - ``known_by``: columns of the first file, where its name does not say enough
     - ``log``, ``items`` and ``users``: queries in the SQL of polars. Those of the tables are left
-      out where a file of theirs is missing
+      out where a file of theirs is missing; of a list the first counts whose files are there
+    - ``alone``: whether the first file has to be named, as its folder is another set
     - ``times``: how those of the log are written, such as ``milliseconds``; ``types``: kinds of
       the items' attributes, where their values would be taken for others
     - ``example``: the text of small files, and ``gives``: rows that they hold, by query
@@ -119,7 +120,7 @@ class DescribedReader(TableReader):
             found, first = Set(name, told, path), next(iter(told["files"]))
             pattern, files = Path(found.pattern(first)), [path]
             if path.is_dir():
-                files = sorted(path.glob(str(pattern)))
+                files = [] if told.get("alone") else sorted(path.glob(str(pattern)))
             else:
                 folder = path.absolute().parents[len(pattern.parts) - 1]
                 found = found._replace(folder=folder, file=path)
@@ -174,11 +175,14 @@ def described(file: Path) -> Mapping[str, Mapping[str, Any]]:
 
 
 def write_example(told: Mapping[str, Any], folder: Path) -> Path:
-    """Write the small files of a description into a folder."""
+    """Write the small files of a description into a folder.
+
+    :returns: the folder, or the first file where that is to be named.
+    """
     for name, text in told["example"].items():
         (file := folder / name).parent.mkdir(parents=True, exist_ok=True)
         if file.suffix == ".parquet":
             pl.read_ndjson(text.encode()).write_parquet(file)
         else:
             file.write_text(text, encoding="utf-8")
-    return folder
+    return folder / next(iter(told["example"])) if told.get("alone") else folder

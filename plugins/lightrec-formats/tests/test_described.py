@@ -18,16 +18,17 @@ SETS = [(file, name) for file, sets in FILES.items() for name in sets]
 def test_an_example_is_read_as_it_says(file, name, tmp_path):
     told, folder = FILES[file][name], tmp_path / "set"
     folder.mkdir()
-    reader = find_reader(write_example(told, folder))
+    place = write_example(told, folder)
+    reader = find_reader(place)
     module = pytest.importorskip(f"{file.parent.name}.readers")
     assert isinstance(reader, DescribedReader)
     assert type(reader).__module__ == module.__name__
-    assert type(reader).found(folder).name == name
-    tables = reader.read(folder)
+    assert type(reader).found(place).name == name
+    tables = reader.read(place)
     latest = tables.log.events["time"].max()
     # Some sets count from a day that is not published, which stands at 1970.
     unknown = latest is not None and latest.year == 1970
-    every = ReaderChecks(type(reader), folder)
+    every = ReaderChecks(type(reader), place)
     check_all(each for each in every if not (unknown and each.name == "contents"))
     found = {"log": tables.log.events}
     found |= {"items": tables.catalog and tables.catalog.rows}

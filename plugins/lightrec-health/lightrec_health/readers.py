@@ -121,7 +121,7 @@ def _ratings(path: Path) -> list[Path]:
 
 
 class HealthSets(DescribedReader):
-    """Published logs of food and health, as ``sets.yaml`` describes them: Oralytics, Food.com."""
+    """Published logs of food and health; ``sets.yaml`` describes them."""
 
     name = "health-sets"
     descriptions = Path(__file__).with_name("sets.yaml")

@@ -68,9 +68,7 @@ class LastfmReader(PublishedReader):
 
 
 class ListeningSets(DescribedReader):
-    """Published logs of listening, as ``sets.yaml`` describes them: Last.fm-1K and -360K, LFM-2b,
-    Spotify's playlists and sessions, Yambda.
-    """
+    """Published logs of listening; ``sets.yaml`` describes them."""
 
     name = "music-sets"
     descriptions = Path(__file__).with_name("sets.yaml")

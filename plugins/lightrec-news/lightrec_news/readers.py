@@ -133,7 +133,7 @@ class UpworthyReader(PublishedReader):
 
 
 class NewsSets(DescribedReader):
-    """Published logs of news, as ``sets.yaml`` describes them: EB-NeRD, Adressa, PENS."""
+    """Published logs of news; ``sets.yaml`` describes them."""
 
     name = "news-sets"
     descriptions = Path(__file__).with_name("sets.yaml")

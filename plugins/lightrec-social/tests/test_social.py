@@ -9,13 +9,12 @@ import torch
 from lightrec_audit.exposure import events_of_providers
 from lightrec_formats.truth import TruthChecks, made_up
 from lightrec_social.domain import SocialDomain
-from lightrec_social.readers import FriendsReader, NetworkSets
+from lightrec_social.readers import NetworkSets
 from lightrec_social.reward import ExposureReward
-from lightrec_testing import ReaderChecks, check_all, parametrize_checks, plugin_checks
+from lightrec_testing import parametrize_checks, plugin_checks
 from tensordict import TensorDict
 
 from lightrec.data.audience import Audience
-from lightrec.data.readers.base import find_reader
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 
@@ -61,43 +60,10 @@ def test_reward():
         ExposureReward(bonus=-1)
 
 
-FILES = {
-    "user_friends.dat": "userID\tfriendID\r\n2\t3\r\n3\t2\r\n2\t4\r\n4\t2\r\n",
-    "user_artists.dat": "userID\tartistID\tweight\r\n2\t51\t7\r\n2\t52\t13883\r\n3\t51\t1\r\n",
-    "artists.dat": "id\tname\turl\tpictureURL\n51\tSigur Rós\tu\tp\n52\tBjörk\tu\tp\n",
-}
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for name, text in FILES.items():
-        (tmp_path / name).write_bytes(text.encode())
-    return tmp_path
-
-
-def test_friendships(folder):
-    path = folder / "user_friends.dat"
-    check_all(ReaderChecks(FriendsReader, path))
-    assert isinstance(find_reader(path), FriendsReader)
-    assert not FriendsReader.recognises(folder), "the folder is a log of plays"
-    tables = FriendsReader().read(path)
-    assert tables.log.events.select("user", "item", "feedback").rows() == [
-        ("2", "3", "follow"),
-        ("3", "2", "follow"),
-        ("2", "4", "follow"),
-        ("4", "2", "follow"),
-    ]
-    assert tables.catalog.rows.select("item", "maker", "artists").rows() == [
-        ("3", "3", ["Sigur Rós"]),
-        ("2", "2", ["Björk", "Sigur Rós"]),
-        ("4", "4", None),
-    ]
-
-
 def test_the_real_sets(lightrec_data):
     tables = NetworkSets().read(lightrec_data / "ciaodvd")
     assert (len(tables.log), tables.log.events["user"].n_unique()) == (72_665, 17_615)
     assert len(tables.catalog.rows) == 16_121
     assert tables.users.rows["friends"].list.len().sum() == 40_133
-    friends = FriendsReader().read(lightrec_data / "hetrec2011-lastfm-2k" / "user_friends.dat")
+    friends = NetworkSets().read(lightrec_data / "hetrec2011-lastfm-2k" / "user_friends.dat")
     assert (len(friends.log), len(friends.catalog.rows)) == (25_434, 1_892)

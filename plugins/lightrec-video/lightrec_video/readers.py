@@ -179,7 +179,7 @@ def _as_grouplens(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 class WatchingSets(DescribedReader):
-    """Published logs of watching, as ``sets.yaml`` describes them: KuaiRec, KuaiRand, MicroLens."""
+    """Published logs of watching; ``sets.yaml`` describes them."""
 
     name = "video-sets"
     descriptions = Path(__file__).with_name("sets.yaml")
