@@ -274,16 +274,20 @@ def keys() -> str:
 
 
 def sets(package: str = "*") -> str:
-    """List the published sets that packages describe, with their package where there are several."""
+    """List the published sets that packages describe.
+
+    :param package: its folder; of all of them each set is listed with its package.
+    """
     rows = []
     for file in sorted((ROOT / "plugins").glob(f"{package}/lightrec_*/sets.yaml")):
         for name, told in yaml.safe_load(file.read_text(encoding="utf-8")).items():
-            files = [each if isinstance(each, str) else each["file"] for each in told["files"].values()]
+            files = told["files"].values()
+            files = [each if isinstance(each, str) else each["file"] for each in files]
             listed = ", ".join(f"`{each}`" for each in files)
             whose = [file.parts[-3]] if package == "*" else []
             rows.append([f"[{name}]({told['address']})", told["about"], listed, *whose])
-    heads = ["set", "what it is", "files, the first of which tells it", *["package"] * (package == "*")]
-    return _table(heads, rows)
+    heads = ["set", "what it is", "files, the first of which tells it"]
+    return _table([*heads, *["package"] * (package == "*")], rows)
 
 
 MADE: dict[str, Callable[..., str]] = {
