@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from lightrec.blame import provider
 from lightrec.data.attributes import user_features
-from lightrec.data.log import HELD
 from lightrec.data.sequences import Sequences
 from lightrec.data.store import EventStore
 from lightrec.errors import NotApplicable, PluginError
@@ -261,8 +260,8 @@ class RecentPopularity(Popularity):
         first, last = log.times.min(), log.times.max()
         counts = np.zeros(evidence.num_items + 1)
         half_life = 0.03 if self.half_life is None else self.half_life
-        for start in range(0, len(log.times), HELD):  # it takes 50 bytes an event
-            rows = slice(start, start + HELD)
+        for start in range(0, len(log.times), held := 1 << 22):  # it takes 50 bytes an event
+            rows = slice(start, start + held)
             age = (last - log.times[rows]) / (last - first)
             weights = 0.5 ** (age / half_life) * worths[rows]
             counts += np.bincount(log.items[rows], weights, len(counts))
