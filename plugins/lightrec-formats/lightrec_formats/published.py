@@ -1,5 +1,6 @@
 """Readers of published sets: files whose names and columns are known before they are opened."""
 
+import gzip
 import re
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -141,7 +142,7 @@ def first_names(file: Path) -> set[str]:
             return set(pl.read_parquet_schema(file))
         except pl.exceptions.PolarsError:  # whoever reads it says what is wrong with it
             return set()
-    with file.open("rb") as stream:
+    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
         head = stream.read(1000).partition(b"\n")[0].decode("utf-8", "replace")
     if head.startswith("{"):
         return {*re.findall(r'"(\w+)"\s*:', head)}

@@ -1,5 +1,6 @@
 """Every described set of the repository: its example is told apart, and read as it says."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,15 @@ def test_messages_name_files_lines_and_where_the_set_is_from(tmp_path):
         find_reader(file).read(file)
     with pytest.raises(DataError, match="cannot be named"):
         find_reader(file).read(file, {"item": "segment"})
+
+
+def test_a_compressed_file_is_told_apart(tmp_path):
+    sets = FILES[PLUGINS / "lightrec-advertising" / "lightrec_advertising" / "sets.yaml"]
+    file = write_example(sets["criteo-uplift"], tmp_path) / "criteo-uplift-v2.1.csv"
+    packed = file.with_name(f"{file.name}.gz")
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    file.unlink()
+    assert len(find_reader(tmp_path).read(tmp_path).log) == 4
+    packed.write_bytes(b"no such thing")
+    with pytest.raises(DataError):
+        find_reader(tmp_path).read(tmp_path)
