@@ -348,9 +348,8 @@ def _orders(events: Events, pairs: Mask) -> Iterator[tuple[float, str]]:
     ids = events.item_words
     kinds = {"alphabetical": ids.rank("ordinal").to_numpy()}
     if ids.str.contains(r"^\d+$").all():
-        kinds = {
-            "numerical": np.arange(len(ids), dtype=np.int32)
-        } | kinds  # shorter ids have lower codes
+        # Shorter ids have lower codes.
+        kinds = {"numerical": np.arange(len(ids), dtype=np.int32)} | kinds
     chosen = pairs & (events.items[1:] >= 0) & (events.items[:-1] >= 0)
     for kind, rank in kinds.items():
         yield from _shares(rank[events.items], chosen, f"{kind} order of their items")

@@ -164,8 +164,8 @@ class Portfolios(Evaluator):
             f"{self.cost:.2%} of what is traded. Turnover counts purchases and sales. {checked} "
             f"Of the log's {run.data.num_items} products {metrics['finance/unpriced']:.0f} have no "
             f"price at all, and {metrics['finance/ended']:.0f} had one at the first decision and "
-            "none in the last month: where those that failed are among the former, all rows look "
-            "better than they were."
+            "none in the last month. If products that failed are among them, every row looks better "
+            "than it was."
         )
         table = Table(["", *COLUMNS.values()], rows, ROWS["recommended"])
         axes = "trading days", "mean value"
