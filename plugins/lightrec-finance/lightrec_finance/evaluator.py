@@ -164,7 +164,7 @@ class Portfolios(Evaluator):
             f"{self.cost:.2%} of what is traded. Turnover counts purchases and sales. {checked} "
             f"Of the log's {run.data.num_items} products {metrics['finance/unpriced']:.0f} have no "
             f"price at all, and {metrics['finance/ended']:.0f} had one at the first decision and "
-            "none in the last month. If products that failed are among them, every row looks better "
+            "none in the last month. If failed products are among them, every row looks better "
             "than it was."
         )
         table = Table(["", *COLUMNS.values()], rows, ROWS["recommended"])
