@@ -53,7 +53,7 @@ class Sequences:
         whole = cls.recorded(store)
         if not store.has_nothing and store.leads is None:
             return whole
-        return whole._keep(_in_sequence(store))
+        return whole._keep(store.in_sequence)
 
     @classmethod
     def recorded(cls, store: EventStore) -> "Sequences":
@@ -69,7 +69,7 @@ class Sequences:
         :param part: VALIDATION, TEST or COLD.
         """
         events = store.events(part)
-        chosen = _in_sequence(store)
+        chosen = store.in_sequence
         events = events[(chosen & store.reaches)[events]]
         before = np.concatenate([[0], np.cumsum(chosen & store.in_histories)])
         return Targets(np.asarray(store.items)[events], store.users_of(events), before[events])
@@ -122,7 +122,7 @@ class Sequences:
         """
         begins = store.session_offsets
         if len(self.items) < len(store):
-            begins = np.concatenate([[0], np.cumsum(_in_sequence(store))])[begins]
+            begins = np.concatenate([[0], np.cumsum(store.in_sequence)])[begins]
         return ends - begins[np.searchsorted(begins, ends, side="right") - 1]
 
     def details(self, starts: Positions, ends: Positions) -> dict[str, NDArray[np.int64]]:
@@ -144,11 +144,6 @@ class Sequences:
         buckets = gap_buckets(np.diff(self.times, prepend=self.times[:1])).astype(np.int8)
         buckets[self.offsets[:-1][np.diff(self.offsets) > 0]] = 0
         return buckets
-
-
-def _in_sequence(store: EventStore) -> NDArray[np.bool_]:
-    chosen = np.asarray(store.items) <= store.num_items
-    return chosen if store.leads is None else chosen & ~store.leads
 
 
 @dataclass(frozen=True)

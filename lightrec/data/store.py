@@ -184,6 +184,12 @@ class EventStore:
         return np.where(self.reaches, self.items, np.int32(PADDING)) if self.goal else self.items
 
     @property
+    def in_sequence(self) -> npt.NDArray[np.bool_]:
+        """(E,) bool: events in which an item was chosen, and that do more than lead to a goal."""
+        chosen = np.asarray(self.items) <= self.num_items
+        return chosen if self.leads is None else chosen & ~self.leads
+
+    @property
     def in_histories(self) -> npt.NDArray[np.bool_]:
         """(E,) bool: whether an event may be in a history."""
         return np.asarray(self.parts) != COLD

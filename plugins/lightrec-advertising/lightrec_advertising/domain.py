@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import yaml
 from lightrec_formats.made_up import DAY, NEW_YEAR, Floats, Rows, choose, write_made_up
+from lightrec_formats.masks import between, every, left
 from lightrec_formats.names import in_common
 from numpy.typing import NDArray
 from scipy.special import expit
@@ -40,20 +41,12 @@ class AdvertisingDomain(Domain):
 
     def eligible(self, audience: Audience) -> NDArray[np.bool_] | None:
         """Return which ads may be shown to which users; see the class."""
-        users, items = audience.users, audience.items
-        allowed = np.ones((users.height, items.height), bool)
-        if "budget_left" in items.columns:
-            allowed &= (items["budget_left"] > 0).fill_null(True).to_numpy()
-        now = audience.time.dt.epoch("ms").cast(pl.Float64).to_numpy()[:, None]
-        # What is not known is NaN, and neither before nor after anything.
-        if "starts" in items.columns:
-            allowed &= ~(now < _moments(items["starts"]))
-        if "ends" in items.columns:
-            allowed &= ~(now > _moments(items["ends"]))
+        users, items, capped = audience.users, audience.items, None
         if "cap" in items.columns and "shown" in users.columns:
             cap = items["cap"].cast(pl.Float64).fill_null(np.inf).to_numpy()
-            allowed &= in_common(users["shown"], items[Column.ITEM]) < cap
-        return allowed
+            capped = in_common(users["shown"], items[Column.ITEM]) < cap
+        flights = between(audience, "starts", "ends")
+        return every(audience, left(audience, "budget_left"), flights, capped)
 
     def synthetic(self, folder: Path, seed: int) -> Path:
         """Write ten days of a made-up ad server.
@@ -106,11 +99,6 @@ class AdvertisingDomain(Domain):
             propensity=1 / ADS,
         )
         return write_made_up(folder, log, items, users, appeal)
-
-
-def _moments(dates: pl.Series) -> Floats:
-    """Dates or datetimes as milliseconds since 1970, NaN where there is none."""
-    return dates.cast(pl.Datetime("ms")).dt.epoch("ms").cast(pl.Float64).to_numpy()
 
 
 def _numbers(values: pl.Series, names: list[str]) -> Rows:

@@ -1,12 +1,14 @@
 """The reward of what an offer is expected to earn."""
 
+from contextlib import suppress
+
 import polars as pl
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightrec.api import PADDING, Key, RewardContext, UserReward
+from lightrec.api import PADDING, Key, NotApplicable, RewardContext, UserReward
 
 
 class ExpectedValueReward(UserReward):
@@ -15,7 +17,8 @@ class ExpectedValueReward(UserReward):
     It is what the advertisers pay for the slate on average. The bid of what was taken has the same
     mean, and more noise.
 
-    :param bid: the ads' attribute with what is paid for an ad that is taken; null counts as 0.
+    :param bid: the ads' attribute with what is paid for an ad that is taken; null counts as 0. In a
+        log whose ads have no such attribute each counts 1, and the sum is that of clicks.
     """
 
     bids: Tensor
@@ -28,7 +31,9 @@ class ExpectedValueReward(UserReward):
     def bind(self, context: RewardContext) -> None:
         """Take the user model and the bids."""
         super().bind(context)
-        bids = context.item_attribute(self.bid).cast(pl.Float32).fill_null(0).to_torch()
+        bids = torch.ones(context.store.num_items)
+        with suppress(NotApplicable):
+            bids = context.item_attribute(self.bid).cast(pl.Float32).fill_null(0).to_torch()
         self.register_buffer("bids", pad(bids, (1, 0)))
 
     @torch.no_grad()

@@ -57,7 +57,7 @@ def test_what_caps_budgets_and_flights_forbid():
     allowed = AdvertisingDomain().eligible(audience)
     assert allowed.tolist() == [[False, True, False, False], [True, True, False, True]]
     unknown = Audience(users=users[["user"]], items=items[["item"]], time=time)
-    assert AdvertisingDomain().eligible(unknown).all()
+    assert AdvertisingDomain().eligible(unknown) is None
 
 
 def test_clicks_are_found():

@@ -4,8 +4,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 import polars as pl
+from lightrec_formats.masks import Mask, between, every, left
 
-from lightrec.api import Domain
+from lightrec.api import Audience, Domain
 
 PRICE = "price"
 """The items' attribute that says what one piece costs."""
@@ -14,7 +15,9 @@ PRICE = "price"
 class EcommerceDomain(Domain):
     """Goods, which people look at, put into the cart, buy, send back, and buy again.
 
-    A returned product stays in the history and is never a target.
+    A returned product stays in the history and is never a target. A product whose attribute
+    ``stock`` is not above 0 is not shown, nor one before ``available_from`` or after
+    ``available_until``; what is not known forbids nothing.
     """
 
     name = "ecommerce"
@@ -32,6 +35,11 @@ class EcommerceDomain(Domain):
         """
         worded = (pl.String, pl.Categorical, pl.Enum, pl.List)
         return super().text(items.select(name for name in items if name.dtype in worded))
+
+    def eligible(self, audience: Audience) -> Mask | None:
+        """Forbid what is out of stock or out of season."""
+        season = between(audience, "available_from", "available_until")
+        return every(audience, left(audience, "stock"), season)
 
     def synthetic(self, folder: Path, seed: int) -> Path:
         """Write the made-up shop of :mod:`lightrec_ecommerce.made_up`."""

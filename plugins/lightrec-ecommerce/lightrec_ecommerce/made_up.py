@@ -106,7 +106,18 @@ def shopping(folder: Path, seed: int) -> Path:
         rows.append(left)
     whole = pl.concat(rows).filter(pl.col("time") <= log["time"].max())
     whole = whole.sort("time", maintain_order=True)
-    return write_made_up(folder, whole, items, users, appeal)
+    return write_made_up(folder, whole, _on_sale(items, chance), users, appeal)
+
+
+def _on_sale(goods: pl.DataFrame, chance: np.random.Generator) -> pl.DataFrame:
+    """Say how many pieces are left at the end, and when a product is sold; few are gone."""
+    gone, last = chance.random((2, goods.height)) < 0.04, NEW_YEAR + DAYS * DAY / 2
+    until = np.where(gone[1], last, NEW_YEAR + 1000 * DAY)
+    return goods.with_columns(
+        pl.Series("stock", np.where(gone[0], 0, 1 + chance.poisson(20, goods.height))),
+        pl.col("added").alias("available_from"),
+        pl.from_epoch(pl.Series("available_until", until.astype(int))).dt.date(),
+    )
 
 
 def _later(events: pl.DataFrame, days: Floats) -> pl.DataFrame:

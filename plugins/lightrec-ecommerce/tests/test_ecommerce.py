@@ -22,9 +22,18 @@ from lightrec.run import Run
 MADE_UP = partial(made_up, "ecommerce", "Popularity", "EASE", "Demographic", "RepeatConsumption")
 
 
+def gone(store):
+    """Mark what is out of stock, and what is no longer sold at somebody's last event."""
+    now = np.asarray(store.times)[np.asarray(store.offsets[1:]) - 1][:, None]
+    goods = store.catalog
+    days = [goods[f"available_{end}"].cast(pl.Datetime("ms")) for end in ("from", "until")]
+    begin, end = (day.dt.epoch("ms").to_numpy() for day in days)
+    return (goods["stock"] == 0).to_numpy() | (now < begin) | (now > end)
+
+
 @parametrize_checks(
     plugin_checks("lightrec-ecommerce"),
-    TruthChecks("ecommerce", MADE_UP, ahead=0.1),
+    TruthChecks("ecommerce", MADE_UP, ahead=0.1, forbidden=gone),
     EvaluatorChecks(Sales, lambda: MADE_UP().run),
 )
 def test_contract(check):

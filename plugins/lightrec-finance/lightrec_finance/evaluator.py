@@ -26,9 +26,10 @@ from lightrec.policies.baselines import PopularityPolicy
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import evaluate_scores
 from lightrec.ranking.scorers import Scorer
-from lightrec_finance.domain import FinanceDomain, is_assessed
+from lightrec_finance.domain import FinanceDomain
 from lightrec_finance.portfolio import Course, follow
 from lightrec_finance.prices import Days, PriceFiles, Prices, span
+from lightrec_finance.risk import is_assessed
 
 TITLE: Final = "Portfolios of what is recommended"
 ROWS: Final = {

@@ -10,11 +10,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 from lightrec_formats.made_up import DAY, Floats, Rows, choose, write_made_up
+from numpy.typing import NDArray
 
 from lightrec.api import Audience, Column
-from lightrec_finance.domain import RISK, RISK_LIMIT, FinanceDomain, risk_class
-from lightrec_finance.portfolio import volatility
-from lightrec_finance.prices import Prices
+from lightrec_finance.risk import RISK, RISK_LIMIT, risk_class, suits, volatility
 
 SECTORS: Final = ("energy", "health", "technology", "banks", "property", "food")
 KINDS: Final = {"bond fund": 0.15, "fund": 0.6, "share": 1.0, "small share": 1.7}
@@ -34,10 +33,10 @@ UNSUITABLE: Final = -3.0
 """Log-odds of a product above one of the investor's limits, which some buy all the same."""
 
 
-def market(seed: int) -> tuple[pl.DataFrame, Prices]:
+def market(seed: int) -> tuple[pl.DataFrame, NDArray[np.datetime64], Floats]:
     """Make up 192 products and three years of prices, the same for the same seed.
 
-    :returns: item, title, kind, sector and risk of the products; and the prices.
+    :returns: item, title, kind, sector and risk of N products; D days; and the prices, (D, N).
     """
     chance = np.random.default_rng((seed, 1))
     named = [(sector, kind, name) for sector in SECTORS for kind in KINDS for name in NAMES]
@@ -64,7 +63,7 @@ def market(seed: int) -> tuple[pl.DataFrame, Prices]:
             "largest_loss": [LOSSES[kind] for kind in kinds],
         }
     )
-    return products, Prices(days, tuple(items), np.exp(steps.cumsum(axis=0)))
+    return products, days, np.exp(steps.cumsum(axis=0))
 
 
 def write(folder: Path, seed: int) -> Path:
@@ -72,7 +71,7 @@ def write(folder: Path, seed: int) -> Path:
 
     :param folder: an existing folder.
     """
-    products, prices = market(seed)
+    products, days, prices = market(seed)
     chance = np.random.default_rng((seed, 2))
     risk, sectors = products[RISK].to_numpy(), products["sector"].to_list()
     limit = chance.integers(2, 8, INVESTORS)
@@ -83,12 +82,12 @@ def write(folder: Path, seed: int) -> Path:
     audience = Audience(users=investors, items=products, time=pl.Series([None] * INVESTORS))
     below = limit[:, None] - risk
     appeal = taste[:, [SECTORS.index(sector) for sector in sectors]] + fame
-    appeal += np.where(np.asarray(FinanceDomain().eligible(audience)), -0.4 * below, UNSUITABLE)
+    appeal += np.where(np.asarray(suits(audience)), -0.4 * below, UNSUITABLE)
     rows = np.sort(chance.integers(QUIET, DAYS, (INVESTORS, EVENTS)), axis=1)
     # Trades happen in the morning, when the last prices known are those of the evening before.
-    seconds = prices.days.astype("datetime64[s]").astype(np.int64)[rows] + 9 * 3600
+    seconds = days.astype("datetime64[s]").astype(np.int64)[rows] + 9 * 3600
     times = seconds + np.sort(chance.integers(0, 1800, rows.shape), axis=1)
-    logs = np.log(prices.values)
+    logs = np.log(prices)
 
     def rise(event: int, now: Floats, chosen: Rows) -> Floats:
         """Add what prices did in the month until the evening before."""

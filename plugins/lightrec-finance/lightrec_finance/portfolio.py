@@ -1,23 +1,13 @@
 """The course of portfolios: returns, risk and costs, from prices and decisions."""
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from lightrec_formats.made_up import Floats
 
 from lightrec_finance.prices import Days, Prices
-
-TRADING_DAYS: Final = 252
-"""Number of trading days in a year."""
-
-
-def volatility(returns: Floats, periods: int = TRADING_DAYS) -> Floats:
-    """Yearly volatility: the sample deviation of returns, times the root of a year's periods.
-
-    :param returns: (T, …), two or more, of equal periods.
-    """
-    return np.asarray(returns.std(axis=0, ddof=1) * np.sqrt(periods))
+from lightrec_finance.risk import TRADING_DAYS, volatility
 
 
 def drawdown(values: Floats) -> Floats:

@@ -72,7 +72,8 @@ class Prices:
         if files == MADE_UP:
             from lightrec_finance.made_up import market
 
-            _, prices = market(store.meta["settings"]["seed"])
+            products, days, made = market(store.meta["settings"]["seed"])
+            prices = cls(days, tuple(products[Column.ITEM]), made)
         else:
             paths = [files] if isinstance(files, str) else files
             prices = cls.read([Path(path) for path in paths])

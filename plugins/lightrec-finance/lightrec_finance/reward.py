@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lightrec.api import PADDING, Key, NotApplicable, RecipeError, Reward, RewardContext
-from lightrec_finance.portfolio import TRADING_DAYS
 from lightrec_finance.prices import PriceFiles, Prices, decided_by
+from lightrec_finance.risk import TRADING_DAYS
 
 PERIOD: Final = 5
 """Trading days in a step."""

@@ -125,8 +125,9 @@ def test_trading_alone_is_not_paid(run):
 def test_a_reward_does_not_look_ahead(run, prices, monkeypatch):
     """Every price after the log's cut is shifted, and not one reward moves."""
     seen = [[0, 7, 9], [1, 2, 3]], [[4, 5], [6, 7]], [[True, False], [True, True]]
-    before, (products, made) = paid(*seen), market(0)
-    shifted = products, moved_after(decided_by(run.data), made)
+    before, (products, days, made) = paid(*seen), market(0)
+    moved = moved_after(decided_by(run.data), Prices(days, tuple(products["item"]), made))
+    shifted = products, days, moved.values
     monkeypatch.setattr("lightrec_finance.made_up.market", lambda seed: shifted)
     assert not np.array_equal(Prices.of("made-up", run.data).values, prices.values)
     assert torch.equal(paid(*seen), before)

@@ -12,12 +12,17 @@ import torch
 from lightrec_testing.contract import Check, Faults, checks_of, promise
 from lightrec_testing.tiny import kit_folder
 from numpy.typing import NDArray
+from tensordict import TensorDict
+from torch.nn.functional import pad
 
 from lightrec import plugins
-from lightrec.api import Column, EventStore, Recommender, RewardContext, Run
+from lightrec.api import Column, EventStore, Key, Recommender, RewardContext, Run
 from lightrec.data.domain import LogMask
+from lightrec.policies.baselines import RandomPolicy
 from lightrec_formats.made_up import APPEAL, TRUTH
 
+DRAWS, SLATE = 1_000_000, 10
+"""How many items a policy draws, and how many of them at once."""
 Forbidden: TypeAlias = Callable[[EventStore], NDArray[np.bool_]]
 """From a prepared log to what must not be shown to whom, (U, N) bool."""
 
@@ -139,7 +144,9 @@ def truth_is_found(checks: TruthChecks) -> Faults:
 
 @promise("Correct `eligible`, or what is expected of it.")
 def masks(checks: TruthChecks) -> Faults:
-    """Nobody may be shown what is forbidden them, and for somebody something is forbidden."""
+    """Nobody may be shown what is forbidden them, and for somebody something is forbidden; of a
+    million items that a policy draws none is.
+    """
     store = checks.made().store
     assert checks.forbidden is not None
     forbidden = torch.from_numpy(checks.forbidden(store))
@@ -150,3 +157,10 @@ def masks(checks: TruthChecks) -> Faults:
     if wrong.any():
         user, item = wrong.nonzero()[0].tolist()
         yield f"{store.user_ids[user]} may be shown {store.catalog[Column.ITEM][item]}."
+    elif allowed is not None:
+        state = TensorDict({Key.STEP: torch.zeros(len(allowed), 1), Key.MASK: allowed})
+        law = RandomPolicy(store.num_items).distribution(state, SLATE)
+        never = pad(forbidden, (1, 0))  # an empty place holds 0
+        slates = (law.sample() for _ in range(DRAWS // (SLATE * len(allowed)) + 1))
+        if drawn := sum(int(never.gather(1, slate).sum()) for slate in slates):
+            yield f"Of {DRAWS:,} items drawn, {drawn} are forbidden."

@@ -24,7 +24,8 @@ from lightrec.api import (
 )
 from lightrec.data.domain import LogMask
 from lightrec.ranking.metrics import rankable
-from lightrec_health.domain import SCORE, HealthDomain, is_asked
+from lightrec_health.domain import HealthDomain
+from lightrec_health.harm import SCORE, is_asked
 from lightrec_health.reward import health_scores
 
 TITLE: Final = "Liking and health"

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 import yaml
 
-from lightrec_health.domain import ALLERGENS, NOTHING, UNKNOWN
+from lightrec_health.harm import ALLERGENS, NOTHING, UNKNOWN
 
 Held: TypeAlias = dict[str, frozenset[str]]
 _WORD: Final = re.compile(r"[^\W\d_]+|\d+|[^\w\s'’.-]")

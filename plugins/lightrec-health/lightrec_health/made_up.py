@@ -13,7 +13,7 @@ import yaml
 from lightrec_formats.made_up import DAY, choose, write_made_up
 
 from lightrec.api import Column
-from lightrec_health.domain import NOTHING, SCORE
+from lightrec_health.harm import NOTHING, SCORE
 
 _WORDS: Final = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 CUISINES, DISHES, MAINS = _WORDS.values()

@@ -10,7 +10,7 @@ from lightrec_formats.described import DescribedReader
 from lightrec_formats.published import PublishedReader, first_names
 
 from lightrec.api import Catalog, Column, DataError, InteractionLog, Place, Problems, to_numbers
-from lightrec_health.domain import CONDITIONS, NOTHING, SCORE
+from lightrec_health.harm import CONDITIONS, NOTHING, SCORE
 from lightrec_health.ingredients import allergens
 
 RECIPES: Final = "recipes.csv"

@@ -4,7 +4,7 @@ import polars as pl
 from lightrec_rewards.accepted import AttributeReward, to_amounts
 from torch import Tensor
 
-from lightrec_health.domain import SCORE
+from lightrec_health.harm import SCORE
 
 
 class HealthReward(AttributeReward):

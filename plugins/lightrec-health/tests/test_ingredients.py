@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lightrec_health.domain import ALLERGENS
+from lightrec_health.harm import ALLERGENS
 from lightrec_health.ingredients import allergens
 
 TABLE = yaml.safe_load(Path(__file__).with_name("ingredients.yaml").read_text("utf-8"))

@@ -3,13 +3,22 @@
 from pathlib import Path
 from types import MappingProxyType
 
-from lightrec.api import Domain
+import polars as pl
+from lightrec_formats.masks import Mask, every, up_to, within
+
+from lightrec.api import Audience, Domain
+
+EXPLICIT = "explicit"
+"""The attribute of tracks, and of listeners who may hear such."""
 
 
 class MusicDomain(Domain):
     """Music, which people play again: ``Hyperballad. Artist: Björk. Tags: electronic, icelandic``.
 
-    A skip stays in the history and is never a target.
+    A skip stays in the history and is never a target. What must not be shown is read from
+    attributes, each of which a log may lack: ``explicit`` of tracks, true where they are, and of
+    listeners, false where they want or may hear none; ``territories`` of tracks, the countries in
+    which they may be played, and ``country`` of listeners.
     """
 
     name = "music"
@@ -25,8 +34,26 @@ class MusicDomain(Domain):
     )
     feedback = MappingProxyType({"play": 1.0, "count": 1.0, "love": 2.0, "skip": -1.0, "ban": -1.0})
 
+    def eligible(self, audience: Audience) -> Mask | None:
+        """Forbid explicit tracks to those who want none, and tracks outside of their territories.
+
+        Where listeners were asked, a stranger, too, hears none that is explicit; a track of which
+        it is not known counts as explicit.
+        """
+        asked = EXPLICIT in audience.items.columns and EXPLICIT in audience.users.columns
+        return every(
+            audience,
+            up_to(audience, EXPLICIT, EXPLICIT, unknown=(1, 0), read=_flags) if asked else None,
+            within(audience, "territories", "country"),
+        )
+
     def synthetic(self, folder: Path, seed: int) -> Path:
         """Write the made-up log of :mod:`lightrec_music.made_up`."""
         from lightrec_music.made_up import listening  # whoever asks only for words needs none
 
         return listening(folder, seed)
+
+
+def _flags(table: pl.DataFrame, name: str) -> pl.Series:
+    """A column of truth values as 1 and 0; null where there is none."""
+    return table[name].cast(pl.Boolean, strict=False).cast(pl.Int64)

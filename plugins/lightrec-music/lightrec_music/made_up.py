@@ -25,6 +25,11 @@ SATED: Final = 6.0
 REST: Final = 2.0
 """and the days after which so much less is left, by a factor of e."""
 
+EXPLICIT: Final = 0.15
+"""The share of explicit tracks."""
+COUNTRIES: Final = ("NO", "SE", "DK")
+"""Where listeners are; a tenth of the tracks may be played in the first one alone."""
+
 _WORDS: Final = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 GENRES, FIRST, SECOND, THINGS = _WORDS.values()
 """Genres with the tags that artists of each are given; parts of names; parts of titles."""
@@ -33,7 +38,8 @@ GENRES, FIRST, SECOND, THINGS = _WORDS.values()
 def listening(folder: Path, seed: int) -> Path:
     """Write a log with kinds ``play`` and ``skip``, sittings as sessions, tracks and their truth.
 
-    People have tastes for genres and artists. What they played they like better, but not at once:
+    People have tastes for genres and artists. Some want no explicit tracks, and some tracks may be
+    played in one country alone. What they played they like better, but not at once:
     the truth of the log is the appeal without either.
 
     :param folder: an empty folder, see :func:`~lightrec_formats.made_up.write_made_up`.
@@ -50,6 +56,16 @@ def listening(folder: Path, seed: int) -> Path:
     begins = BEGIN + DAY * np.cumsum(0.3 + chance.exponential(4, (PEOPLE, EVENTS // SITTING)), 1)
     times = (begins[:, :, None] + 240.0 * np.arange(SITTING)).reshape(PEOPLE, EVENTS)
     times = ended(times, chance.integers(2 * EVENTS // 3, EVENTS + 1, PEOPLE))
+    users = pl.DataFrame(
+        {
+            "user": [f"listener {person}" for person in range(PEOPLE)],
+            "explicit": chance.random(PEOPLE) < 0.8,
+            "country": chance.choice(COUNTRIES, PEOPLE),
+        }
+    )
+    explicit, abroad = chance.random((2, len(genre))) < [[EXPLICIT], [0.1]]
+    strict, away = (~users["explicit"]).to_numpy(), (users["country"] != COUNTRIES[0]).to_numpy()
+    never = np.where((strict[:, None] & explicit) | (away[:, None] & abroad), -np.inf, 0.0)
     radio = chance.random(times.shape) < RADIO
     patience = chance.random(times.shape)
     people, middle = np.arange(PEOPLE), appeal.mean(1)
@@ -67,16 +83,18 @@ def listening(folder: Path, seed: int) -> Path:
             played[people, items] |= ~skipped(people, earlier, items)
         days = (now[:, None] - last) / DAY
         added = FAVOURITE * played - SATED * np.exp(-days / REST)
-        return np.where(radio[:, event, None], fame - appeal, added)
+        return np.where(radio[:, event, None], fame - appeal, added) + never
 
     made = choose(appeal, times, chance, moment, repeats=True)
-    tracks = _tracks(genre, artist, chance)
-    users = pl.Series("user", [f"listener {person}" for person in people])
+    licensed = [[COUNTRIES[0]] if only else None for only in abroad]
+    tracks = _tracks(genre, artist, chance).with_columns(
+        pl.Series("explicit", explicit), pl.Series("territories", licensed)
+    )
     skips = skipped(made.users, made.numbers, made.items)
     sittings = [f"{user} {n}" for user, n in zip(made.users, made.numbers // SITTING, strict=True)]
     feedback = np.where(skips, "skip", "play")
-    log = made.log(users, tracks["item"], feedback=feedback, session=sittings)
-    return write_made_up(folder, log, tracks, users.to_frame(), appeal)
+    log = made.log(users["user"], tracks["item"], feedback=feedback, session=sittings)
+    return write_made_up(folder, log, tracks, users, appeal)
 
 
 def _tracks(genre: Rows, artist: Rows, chance: np.random.Generator) -> pl.DataFrame:

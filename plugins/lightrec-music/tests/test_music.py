@@ -17,7 +17,18 @@ from lightrec.keys import Key
 MADE_UP = partial(made_up, "music", "Popularity", "ItemKNN", "EASE", "RepeatConsumption")
 
 
-@parametrize_checks(plugin_checks("lightrec-music"), TruthChecks("music", MADE_UP, ahead=0.2))
+def forbidden(store):
+    """Mark explicit tracks for those who want none, and tracks of another country."""
+    users, tracks = store.users, store.catalog
+    licensed = tracks["territories"].fill_null(value=[]).to_list()
+    abroad = [[bool(only) and at not in only for only in licensed] for at in users["country"]]
+    return (~users["explicit"].to_numpy()[:, None] & tracks["explicit"].to_numpy()) | abroad
+
+
+@parametrize_checks(
+    plugin_checks("lightrec-music"),
+    TruthChecks("music", MADE_UP, ahead=0.2, forbidden=forbidden),
+)
 def test_contract(check):
     check()
 

@@ -45,14 +45,16 @@ class TopicsAndAge(Evaluator):
         Without topics there are ages only, in a log without times only topics.
         """
         store, log, metrics = run.data, HeldOutLog(self.max_events), dict[str, float]()
-        events, topics = log.events(store, seed).events, store.categories(self.topic)
+        held, topics = log.events(store, seed), store.categories(self.topic)
+        # Places among the events that have an item: an impression without a click has none.
+        times = held.sequences.times[held.events] if store.has_times else None
         for name, scorer in scorers_of(run, (), policy=True).items():
             lists = log.rank(store, scorer, seed).lists
-            metrics |= _measures(f"news/{name}", lists.numpy(), store, events, topics)
-        read = np.asarray(store.items, np.int64)[events][:, None]
-        metrics |= _measures("news/read", read, store, events, None)
+            metrics |= _measures(f"news/{name}", lists.numpy(), store, times, topics)
+        read = held.targets.astype(np.int64)[:, None]
+        metrics |= _measures("news/read", read, store, times, None)
         del metrics["news/read/empty"]
-        if not len(events):
+        if not len(read):
             return Findings(metrics)
         table = Table.of(metrics, "news/{}/{}", ROWS, MEASURES, "lists of ten", "blend")
         text = (
@@ -69,10 +71,11 @@ def _measures(
     key: str,
     lists: NDArray[np.int64],
     store: EventStore,
-    events: NDArray[np.int64],
+    times: NDArray[np.int64] | None,
     topics: NDArray[np.int64] | None,
 ) -> dict[str, float]:
-    """Measure lists (E, K), padded with 0, shown at the times of events (E,).
+    """Measure lists (E, K), padded with 0, shown at the times of events (E,), in
+    milliseconds since 1970; None in a log without times.
 
     :param topics: (N + 1,) of the items, below 0 where there is none.
     """
@@ -88,9 +91,9 @@ def _measures(
             differ = 1 - ((alike.sum(1) - items)[several] / pairs).mean()
             measures[f"{key}/topics"] = float((has / alike.clip(1)).sum(1)[several].mean())
             measures[f"{key}/diversity"] = float(differ)
-    if store.has_times and there.any():
+    if times is not None and there.any():
         first = np.append(0, store.first_seen)
-        ages = (np.asarray(store.times)[events][:, None] - first[lists])[there]
+        ages = (times[:, None] - first[lists])[there]
         # An item that appears only later, or never, has no age.
         if len(ages := ages[ages >= 0]):
             measures[f"{key}/age_hours"] = float(np.median(ages)) / HOUR

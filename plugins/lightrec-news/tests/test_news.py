@@ -40,8 +40,8 @@ def test_238_words_take_a_minute():
 def test_topics_diversity_and_age_of_known_lists():
     """Topics a a b: two topics, and two pairs of three differ. The fourth place is empty."""
     first = np.array([9, 7, 4]) * HOUR
-    store = SimpleNamespace(has_times=True, times=[10 * HOUR], first_seen=first)
+    store = SimpleNamespace(first_seen=first)
     lists, topics = np.array([[1, 2, 3, 0]]), np.array([-1, 0, 0, 1])
-    measures = _measures("x", lists, store, np.array([0]), topics)
+    measures = _measures("x", lists, store, np.array([10 * HOUR]), topics)
     expected = {"x/empty": 1.0, "x/topics": 2.0, "x/diversity": 2 / 3, "x/age_hours": 3.0}
     assert measures == pytest.approx(expected)

@@ -13,8 +13,10 @@ lightrec_rewards = gives(
         "ConversionReward": "lightrec_rewards.accepted:ConversionReward",
         "ProbabilityLogReward": "lightrec_rewards.accepted:ProbabilityLogReward",
         "ConstrainedReward": "lightrec_rewards.limits:ConstrainedReward",
+        "LengthReward": "lightrec_rewards.accepted:LengthReward",
     }
 )
+lightrec_evaluators = gives({"TimeSpent": "lightrec_rewards.spent:TimeSpent"})
 lightrec_components = gives(
     {
         name: f"lightrec_rewards.limits:{name}"

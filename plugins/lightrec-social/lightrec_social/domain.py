@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from lightrec_formats.masks import between, every
 from lightrec_formats.names import in_common
 
 from lightrec.api import Audience, Column, Domain
@@ -22,7 +23,8 @@ BLOCKED: Final = "blocked"
 class SocialDomain(Domain):
     """Posts of people, or people themselves, each shown until it is chosen.
 
-    Nobody is shown themselves, what they made, or anybody they blocked.
+    Nobody is shown themselves, what they made, or anybody they blocked; and no post is shown before
+    the moment of its attribute ``created`` or after that of ``expires``.
     """
 
     name = "social"
@@ -36,15 +38,16 @@ class SocialDomain(Domain):
         return super().text(items.drop(MAKER, strict=False))
 
     def eligible(self, audience: Audience) -> npt.NDArray[np.bool_] | None:
-        """Forbid what users made themselves, and what people made whom they blocked.
+        """Forbid what users made themselves, what people made whom they blocked, and what is over.
 
-        :returns: (U, N) bool; None where the items name no makers.
+        :returns: (U, N) bool; None where the items name neither makers nor when they expire.
         """
-        users, items = audience.users, audience.items
-        if MAKER not in items.columns:
-            return None
-        names = [name for name in (Column.USER, BLOCKED) if name in users.columns]
-        return np.asarray(sum(in_common(users[name], items[MAKER]) for name in names) == 0)
+        users, items, others = audience.users, audience.items, None
+        if MAKER in items.columns:
+            names = [name for name in (Column.USER, BLOCKED) if name in users.columns]
+            own = [in_common(users[name], items[MAKER]) for name in names]
+            others = np.sum(own, 0) == 0
+        return every(audience, others, between(audience, "created", "expires"))
 
     def synthetic(self, folder: Path, seed: int) -> Path:
         """Write the made-up log of :mod:`lightrec_social.made_up`."""

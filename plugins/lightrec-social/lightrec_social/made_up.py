@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 import yaml
-from lightrec_formats.made_up import BEGIN, DAY, Floats, choose, ended, write_made_up
+from lightrec_formats.made_up import BEGIN, DAY, Floats, Rows, choose, ended, write_made_up
 from numpy.typing import NDArray
 
 PEOPLE, POSTS = 420, 240
@@ -26,7 +26,7 @@ def posts(folder: Path, seed: int) -> Path:
 
     What appeals is a post's topic, and in four more ways what its words do not say. Friendships are
     likelier between people whose tastes are alike, so that friends' likes say something of somebody
-    who has liked little, as many have. Some people block a few makers.
+    who has liked little, as many have. Some people block a few makers, and posts expire.
 
     :param folder: an empty folder, see :func:`~lightrec_formats.made_up.write_made_up`.
     :returns: the folder.
@@ -44,13 +44,24 @@ def posts(folder: Path, seed: int) -> Path:
     times = BEGIN + DAY * np.sort(chance.uniform(0, 90, (PEOPLE, EVENTS)), 1)
     lengths = np.clip(3 + chance.geometric(0.12, PEOPLE), 4, EVENTS)
     times = ended(times, lengths)
-    never = np.where(unseen, -np.inf, 0.0)
-    made = choose(appeal, times, chance, lambda event, now, chosen: never)
+    created = BEGIN + DAY * chance.uniform(-30, 30, POSTS)
+    expires = created + DAY * chance.uniform(40, 120, POSTS)
+
+    def moment(event: int, now: Floats, chosen: Rows) -> Floats:
+        """Take away what somebody must not be shown, is not written yet, or has expired."""
+        there = (created <= now[:, None]) & (now[:, None] <= expires)
+        return np.where(there & ~unseen, 0.0, -np.inf)
+
+    made = choose(appeal, times, chance, moment)
     names = np.array([f"person {number}" for number in range(PEOPLE)])
     topics = [[*TOPICS][t] for t in topic]
     titles = [f"{TOPICS[name][n % 4]}, part {n // 4 + 1}" for n, name in enumerate(topics)]
     ids = [f"post {number}" for number in range(POSTS)]
     items = pl.DataFrame({"item": ids, "title": titles, "topic": topics, "maker": names[maker]})
+    items = items.with_columns(
+        created=pl.from_epoch(pl.Series(created.astype(int))),
+        expires=pl.from_epoch(pl.Series(expires.astype(int))),
+    )
     friended = [names[row].tolist() for row in friends]
     barred = [names[:MAKERS][row].tolist() for row in blocked]
     users = pl.DataFrame({"user": names, "friends": friended, "blocked": barred})

@@ -23,10 +23,13 @@ MADE_UP = partial(made_up, "social", *MODELS)
 
 
 def forbidden(store):
-    """Mark what users made themselves, and what people made whom they blocked."""
+    """Mark what users made themselves, what blocked people made, and what is over."""
     makers = store.catalog["maker"].to_list()
     people = store.users.select("user", "blocked").rows()
-    return np.array([[maker in (user, *blocked) for maker in makers] for user, blocked in people])
+    own = np.array([[maker in (user, *blocked) for maker in makers] for user, blocked in people])
+    now = np.asarray(store.times)[np.asarray(store.offsets[1:]) - 1][:, None]
+    begin, end = (store.catalog[n].dt.epoch("ms").to_numpy() for n in ("created", "expires"))
+    return own | (now < begin) | (now > end)
 
 
 @parametrize_checks(

@@ -5,8 +5,11 @@ from types import MappingProxyType
 from typing import Final
 
 import polars as pl
+from lightrec_formats.masks import Mask, between, every, up_to, within
 
-from lightrec.api import Column, Domain
+from lightrec.api import Audience, Column, Domain
+
+ADULT: Final = 18
 
 # "Usual Suspects, The (…)": the article stands behind the name for sorting.
 _ARTICLE_BEHIND: Final = r"^(.+?), (The|An?|La|Le|Les|Il|El|Der|Die|Das)((?: \(.*\))?)$"
@@ -15,7 +18,14 @@ _ARTICLE_BEHIND: Final = r"^(.+?), (The|An?|La|Le|Les|Il|El|Der|Die|Das)((?: \(.
 class VideoDomain(Domain):
     """Films and series, seen once: title, year and genres make the text.
 
-    A title that was abandoned stays in the history and is never a target.
+    A title that was abandoned stays in the history and is never a target. What must not be shown is
+    read from attributes, each of which a log may lack:
+
+    - ``age_rating`` of titles, the years from which they may be watched, and ``age`` of viewers.
+      Where both are there, a title without a rating is for adults, and somebody of unknown age is
+      taken for a child.
+    - ``licence_starts`` and ``licence_ends`` of titles.
+    - ``territories`` of titles, the countries of their licence, and ``country`` of viewers.
     """
 
     name = "video"
@@ -36,6 +46,16 @@ class VideoDomain(Domain):
         if "year" in items.columns:
             title = pl.coalesce(pl.format("{} ({})", title, "year"), title)
         return super().text(items.with_columns(title.alias(Column.TITLE)))
+
+    def eligible(self, audience: Audience) -> Mask | None:
+        """Forbid titles above the viewer's age, and outside of the time and place of a licence."""
+        asked = "age_rating" in audience.items.columns and "age" in audience.users.columns
+        return every(
+            audience,
+            up_to(audience, "age_rating", "age", unknown=(ADULT, 0)) if asked else None,
+            between(audience, "licence_starts", "licence_ends"),
+            within(audience, "territories", "country"),
+        )
 
     def sample(self) -> Path:
         """Fetch MovieLens-100K, or find it where it was fetched before.

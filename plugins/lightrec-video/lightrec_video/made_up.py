@@ -18,8 +18,14 @@ PAIRED: Final = 0.5
 """How much a title's second genre counts beside its first."""
 FRONT: Final = 0.25
 """The share of events in which people take what the front page shows: by fame alone."""
+SKIPPED: Final = 0.6
+"""The largest share that people skip of a title that they watch; less, the more it appeals."""
 HOOKED: Final = 2.0
 """Log-odds that having watched an episode to its end adds to the next one."""
+COUNTRIES: Final = ("NO", "SE", "DK")
+"""Where viewers are; a tenth of the titles are licensed in the first one alone."""
+ENDED: Final = BEGIN + 20 * DAY
+"""When the licences of a few titles end."""
 
 _WORDS: Final = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 GENRES, KINDS = _WORDS.values()
@@ -32,7 +38,7 @@ def watching(folder: Path, seed: int) -> Path:
     What appeals is a title's two genres, its fame, and in three more ways what its words do not
     say; episodes appeal as their series does. An episode can be watched when the one before was,
     to its end. The less a title appeals to somebody who took it from the front page, the likelier
-    it is abandoned.
+    it is abandoned. Nobody watches a title above their age, or outside of its licence.
 
     :param folder: an empty folder, see :func:`~lightrec_formats.made_up.write_made_up`.
     :returns: the folder.
@@ -50,6 +56,11 @@ def watching(folder: Path, seed: int) -> Path:
     lengths = chance.integers(2 * EVENTS // 3, EVENTS + 1, PEOPLE)
     times = ended(times, lengths)
     front, patience = chance.random((2, *times.shape))
+    age = chance.integers(8, 70, PEOPLE)
+    rating = chance.choice([0, 6, 12, 16, 18], FILMS + SERIES, p=[0.4, 0.2, 0.2, 0.1, 0.1])[title]
+    country = chance.choice(COUNTRIES, PEOPLE)
+    abroad, over = chance.random((2, FILMS + SERIES))[:, title] < [[0.1], [0.05]]
+    unfit = (age[:, None] < rating) | (abroad & (country != COUNTRIES[0])[:, None])
     middle, people = np.quantile(appeal, 0.6, 1), np.arange(PEOPLE)
 
     def abandoned(who: Rows, event: int | Rows, items: Rows) -> NDArray[np.bool_]:
@@ -64,17 +75,27 @@ def watching(folder: Path, seed: int) -> Path:
             seen[people, items] = ~abandoned(people, earlier, items)
         follows = np.roll(seen, 1, 1) & ~first
         added = np.where(front[:, event, None] < FRONT, fame - appeal, HOOKED * follows)
-        return np.where(first | follows, added, -np.inf)
+        there = (first | follows) & ~unfit & ~(over & (now > ENDED)[:, None])
+        return np.where(there, added, -np.inf)
 
     made = choose(appeal, times, chance, moment)
-    titles = _titles(title, genres, chance)
-    users = pl.Series("user", [f"viewer {person}" for person in people])
+    ends = pl.Series(np.where(over, ENDED, BEGIN + 1000 * DAY).astype(int))
+    titles = _titles(title, genres, chance).with_columns(
+        pl.Series("age_rating", rating),
+        pl.Series("territories", [[COUNTRIES[0]] if only else None for only in abroad]),
+        licence_starts=pl.from_epoch(pl.lit(int(BEGIN))),
+        licence_ends=pl.from_epoch(ends),
+    )
+    names = [f"viewer {person}" for person in people]
+    users = pl.DataFrame({"user": names, "age": age, "country": country})
     given_up = abandoned(made.users, made.numbers, made.items)
-    shares = np.where(given_up, 0.05 + 0.5 * chance.random(len(given_up)), 1.0)
+    drawn = chance.random(len(given_up))
+    below = 1 / (1 + np.exp(appeal[made.users, made.items] - middle[made.users]))
+    shares = np.where(given_up, 0.05 + 0.5 * drawn, 1 - SKIPPED * drawn * below)
     seconds = np.floor(shares * titles["duration"].to_numpy()[made.items])
     feedback = np.where(given_up, "abandon", "watch")
-    log = made.log(users, titles["item"], feedback=feedback, value=seconds)
-    return write_made_up(folder, log, titles, users.to_frame(), appeal)
+    log = made.log(users["user"], titles["item"], feedback=feedback, value=seconds)
+    return write_made_up(folder, log, titles, users, appeal)
 
 
 def _titles(title: Rows, genres: Rows, chance: np.random.Generator) -> pl.DataFrame:

@@ -3,25 +3,42 @@
 import shutil
 from functools import partial
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
 from lightrec_formats.truth import TruthChecks, made_up
-from lightrec_testing import parametrize_checks, plugin_checks
+from lightrec_rewards import spent
+from lightrec_rewards.spent import TimeSpent
+from lightrec_testing import EvaluatorChecks, parametrize_checks, plugin_checks
 from lightrec_video.domain import VideoDomain
 from lightrec_video.fetch import fetch_movielens_100k
 from lightrec_video.watching import NextEpisode
+from torch.nn.functional import one_hot
 
 from lightrec.data.readers.canonical import CanonicalReader
 from lightrec.errors import FetchError, NotApplicable
+from lightrec.keys import Key
 from lightrec.ranking.item_models.base import Evidence
+from lightrec.run import Run
 
 MADE_UP = partial(made_up, "video", "Popularity", "ItemKNN", "EASE", "NextEpisode")
 
 
+def forbidden(store):
+    """Mark titles above the viewer's age, of another country, or whose licence has ended."""
+    titles, (ages, countries) = store.catalog, store.users["age", "country"]
+    now = np.asarray(store.times)[np.asarray(store.offsets[1:]) - 1]
+    over = now[:, None] > titles["licence_ends"].dt.epoch("ms").to_numpy()
+    places = [only or [*countries] for only in titles["territories"].to_list()]
+    abroad = np.array([[at not in place for place in places] for at in countries])
+    return (ages.to_numpy()[:, None] < titles["age_rating"].to_numpy()) | abroad | over
+
+
 @parametrize_checks(
     plugin_checks("lightrec-video"),
-    TruthChecks("video", MADE_UP, ahead=0.15),
+    TruthChecks("video", MADE_UP, ahead=0.15, forbidden=forbidden),
+    EvaluatorChecks(partial(TimeSpent, "duration"), lambda: MADE_UP().run),
 )
 def test_contract(check):
     check()
@@ -57,6 +74,19 @@ def test_the_sample_is_fetched_once_and_the_second_source_is_tried(tmp_path, mon
     with pytest.raises(FetchError, match=r"(?s)not be fetched:\n  - first: No network.*Use --off"):
         fetch_movielens_100k(folder, {"first": fails})
     assert not folder.exists()
+
+
+def test_who_finds_everything_finds_all_that_was_spent(monkeypatch):
+    def oracle(batch):
+        return one_hot(batch[Key.TARGET], run.data.num_items + 1).double()
+
+    run = Run(MADE_UP().run)
+    monkeypatch.setattr(spent, "scorers_of", lambda *args, **how: {"blend": oracle})
+    metrics = TimeSpent("duration").evaluate(run, 0).metrics
+    assert metrics["spent/blend/events@10"] == metrics["spent/blend/spent@10"] == pytest.approx(1)
+    assert metrics["spent/blend/share@10"] == pytest.approx(metrics["spent/share"])
+    assert 0.7 < metrics["spent/share"] < 1, "people skip parts of what appeals less"
+    assert TimeSpent("words").evaluate(run, 0).metrics == {}
 
 
 SERIES = {
