@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import torch
 from lightrec_ecommerce.domain import EcommerceDomain
-from lightrec_ecommerce.readers import RetailReader
+from lightrec_ecommerce.readers import ShopSets
 from torch import Tensor
 
 from benchmarks.measure import Cell
@@ -150,7 +150,7 @@ def measure(cell: Cell) -> dict[str, float]:
 
 def split(file: Path, out: Path) -> EventStore:
     """Prepare the purchases, split where a tenth of the whole table's time is left."""
-    tables = RetailReader().read(file)
+    tables = ShopSets().read(file)
     table = pl.read_parquet(file)["InvoiceDate"].str.to_datetime("%m/%d/%y %H:%M", time_unit="ms")
     begin, end = (float(x.timestamp()) for x in (table.min(), table.max()))
     bought = tables.log.events.filter(feedback="purchase")[Column.TIME].dt.epoch("ms") / 1000

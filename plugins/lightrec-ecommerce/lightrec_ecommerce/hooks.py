@@ -9,7 +9,6 @@ LIGHTREC_API = 2
 lightrec_domains = gives({"ecommerce": "lightrec_ecommerce.domain:EcommerceDomain"})
 lightrec_readers = gives(
     {
-        "RetailReader": "lightrec_ecommerce.readers:RetailReader",
         "ShopSets": "lightrec_ecommerce.readers:ShopSets",
     }
 )

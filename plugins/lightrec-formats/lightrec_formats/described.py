@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 import polars as pl
 import yaml
 
-from lightrec.api import Catalog, DataError, InteractionLog, Place, Users
+from lightrec.api import Catalog, DataError, InteractionLog, Place, Problems, TextTable, Users
 from lightrec.data.readers.base import Reader
 from lightrec.data.readers.table import TableReader
 from lightrec_formats.published import first_names, fixed
@@ -38,24 +38,49 @@ class Set(NamedTuple):
         told = self.told["files"][table]
         return str(told if isinstance(told, str) else told["file"])
 
-    def scan(self, table: str) -> pl.LazyFrame | None:
-        """Open the files of a table, all values of text as they stand; None where there is none."""
-        told = self.told["files"][table]
-        how = {} if isinstance(told, str) else {n: v for n, v in told.items() if n != "file"}
-        files = sorted(self.folder.glob(self.pattern(table)))
+    def paths(self, table: str) -> list[Path]:
+        """The files of a table that are there."""
         if self.file and table == next(iter(self.told["files"])):
-            files = [self.file]
+            return [self.file]
+        return sorted(self.folder.glob(self.pattern(table)))
+
+    def shown(self, table: str) -> str:
+        """The file of a table, or the pattern of several, for messages."""
+        paths = self.paths(table)
+        return paths[0].name if len(paths) == 1 else self.pattern(table)
+
+    def known(self) -> bool:
+        """Whether files have the columns by which the set is known."""
+        known, first = self.told.get("known_by", ()), next(iter(self.told["files"]))
+        tables = known if isinstance(known, Mapping) else {first: known}
+        return all(
+            any({*names} <= first_names(file) for file in self.paths(table)[:1])
+            for table, names in tables.items()
+        )
+
+    def scan(self, table: str) -> pl.LazyFrame | None:
+        """Open the files of a table, all values of text as they stand; None where there is none.
+
+        :raises DataError: where lines of the text are none of a table.
+        """
+        told, files = self.told["files"][table], self.paths(table)
+        how = {} if isinstance(told, str) else {n: v for n, v in told.items() if n != "file"}
         if not files:
             return None
         kind = "".join(files[0].suffixes)
         if kind.endswith(".parquet"):
-            return pl.scan_parquet(files)
+            return pl.scan_parquet(files).with_row_index("line", 1)
         if how.pop("document", False):
             return pl.concat(map(pl.read_json, files), how="diagonal_relaxed").lazy()
         if (schema := how.pop("lines", None)) is not None or ".json" in kind:
             types = schema and {name: getattr(pl, kind) for name, kind in schema.items()}
             return pl.scan_ndjson(files, schema=types, infer_schema_length=None)
         columns = how.pop("columns", None)
+        if how.pop("text", False):
+            text, problems = TextTable(files[0], names=columns, **how), Problems(files[0])
+            rows, place = text.read(text.names, problems)
+            problems.check()
+            return rows.lazy().with_row_index("line", place.number(0))
         read = pl.scan_csv(
             files, has_header=columns is None, new_columns=columns, infer_schema=False, **how
         )
@@ -70,7 +95,7 @@ class Set(NamedTuple):
         try:
             for words in [told] if isinstance(told, str) else told:
                 named = sorted({*_WORD.findall(words)} & {*self.told["files"]})
-                files = ", ".join(map(self.pattern, named))
+                files = ", ".join(map(self.shown, named))
                 tables = {name: self.scan(name) for name in named}
                 if all(table is not None for table in tables.values()):
                     return pl.SQLContext(tables).execute(words).collect(engine="streaming")
@@ -84,17 +109,19 @@ class Set(NamedTuple):
 
 
 class DescribedReader(TableReader):
-    """Sets as they were published, which a file of descriptions in YAML tells apart and reads.
+    r"""Sets as they were published, which a file of descriptions in YAML tells apart and reads.
 
     By the name of a set, a description holds
 
     - ``about`` and ``address``, for people
     - ``files``: from the names of tables in queries to those of files, or patterns of them. The
       first tells the set, and stands for its folder. Where text has no line of names, or does not
-      say how it is written: ``{file: x.dat, separator: "::", columns: [user, item]}``, with other
-      arguments of ``polars.scan_csv``. Such tables have a column ``line``, by whose numbers a
-      query that selects it lets messages name lines
-    - ``known_by``: columns of the first file, where its name does not say enough
+      say how it is written: ``{file: x.tsv, separator: "\t", columns: [user, item]}``, with other
+      arguments of ``polars.scan_csv``. With ``text: true`` these are arguments of ``TextTable``,
+      which finds out encodings, and knows separators of several letters. Tables have a column
+      ``line``, by whose numbers a query that selects it lets messages name lines of the first file
+    - ``known_by``: columns of the first file, where its name does not say enough; or by the names
+      of tables, columns of their files
     - ``log``, ``items`` and ``users``: queries in the SQL of polars. Those of the tables are left
       out where a file of theirs is missing; of a list the first counts whose files are there
     - ``alone``: whether the first file has to be named, as its folder is another set
@@ -125,7 +152,7 @@ class DescribedReader(TableReader):
                 folder = path.absolute().parents[len(pattern.parts) - 1]
                 found = found._replace(folder=folder, file=path)
             right = files and files[0].is_file() and fnmatchcase(files[0].name, pattern.name)
-            if right and {*told.get("known_by", ())} <= first_names(files[0]):
+            if right and found.known():
                 return found
         return None
 
@@ -143,7 +170,11 @@ class DescribedReader(TableReader):
             self.times = found.told.get("times", "auto")
         place = Place(path, form=f"the set {found.name}")
         if (lines := rows.to_dict().pop("line", None)) is not None:
-            place, rows = replace(place, unit="Line").within(lines - 1), rows.drop("line")
+            files, rows = found.paths(next(iter(found.told["files"]))), rows.drop("line")
+            path = files[0] if len(files) == 1 else path
+            if files[0].suffix != ".parquet":
+                place = replace(place, unit="Line")
+            place = replace(place, source=path).within(lines - 1)
         return self.checked(rows, place, path, {})
 
     def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
