@@ -76,15 +76,19 @@ class Set(NamedTuple):
             types = schema and {name: getattr(pl, kind) for name, kind in schema.items()}
             return pl.scan_ndjson(files, schema=types, infer_schema_length=None)
         columns = how.pop("columns", None)
+        begin = 2 if columns is None else 1
         if how.pop("text", False):
-            text, problems = TextTable(files[0], names=columns, **how), Problems(files[0])
-            rows, place = text.read(text.names, problems)
+            problems, text = (
+                Problems(files[0]),
+                TextTable(files[0], names=columns, header=True, **how),
+            )
+            rows, _ = text.read(text.names, problems)
             problems.check()
-            return rows.lazy().with_row_index("line", place.number(0))
+            return rows.lazy().with_row_index("line", begin)
         read = pl.scan_csv(
             files, has_header=columns is None, new_columns=columns, infer_schema=False, **how
         )
-        return read.with_row_index("line", 2 if columns is None else 1)
+        return read.with_row_index("line", begin)
 
     def rows(self, query: str) -> pl.DataFrame | None:
         """Ask a query, of several the first whose files are there; None where none is.
