@@ -35,7 +35,7 @@ def check(
       lightrec data check my.csv --items my_items.csv --users my_users.csv
       lightrec data check my.csv --columns '{user: customer, item: sku, time: bought_at}'
       lightrec data check shop.csv --goal purchase
-      lightrec data check ml-100k --reader MovieLensReader --domain video --json
+      lightrec data check ml-100k --reader WatchingSets --domain video --json
 
     Exit status: 0 where a run can use the files, 2 where it cannot.
 

@@ -129,8 +129,9 @@ class DescribedReader(TableReader):
     - ``log``, ``items`` and ``users``: queries in the SQL of polars. Those of the tables are left
       out where a file of theirs is missing; of a list the first counts whose files are there
     - ``alone``: whether the first file has to be named, as its folder is another set
+    - ``reader``: the class to be named, where another reader takes such files for its own
     - ``times``: how those of the log are written, such as ``milliseconds``; ``types``: kinds of
-      the items' attributes, where their values would be taken for others
+      attributes, where their values would be taken for others
     - ``example``: the text of small files, and ``gives``: rows that they hold, by query
     """
 
@@ -189,8 +190,9 @@ class DescribedReader(TableReader):
 
     def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
         """Read the user table, where its files are there."""
-        rows, _ = self._asked("users", path, columns)
-        return None if rows is None else Users(rows, place=Place(path))
+        rows, found = self._asked("users", path, columns)
+        kinds = found.told.get("types", {})
+        return None if rows is None else Users(rows, place=Place(path), types=kinds)
 
     def _asked(
         self, query: str, path: Path, columns: Mapping[str, str] | None

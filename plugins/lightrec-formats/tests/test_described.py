@@ -20,7 +20,7 @@ def test_an_example_is_read_as_it_says(file, name, tmp_path):
     told, folder = FILES[file][name], tmp_path / "set"
     folder.mkdir()
     place = write_example(told, folder)
-    reader = find_reader(place)
+    reader = find_reader(place, told.get("reader"))
     module = pytest.importorskip(f"{file.parent.name}.readers")
     assert isinstance(reader, DescribedReader)
     assert type(reader).__module__ == module.__name__

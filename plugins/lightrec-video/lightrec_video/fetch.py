@@ -11,7 +11,7 @@ from lightrec_formats.fetch import fetch_wheel_files, fetch_zip_files
 from lightrec.api import FetchError
 from lightrec.data.files import appearing, cache_folder
 from lightrec.data.readers.canonical import CanonicalReader, write_tables
-from lightrec_video.readers import MovieLensReader
+from lightrec_video.readers import WatchingSets
 
 RECBOLE: Final = {
     "ml-100k.inter": "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",
@@ -55,7 +55,7 @@ def fetch_movielens_100k(
             except FetchError as error:
                 tried.append(f"\n  - {name}: {error}")
                 continue
-            tables = MovieLensReader().read(Path(raw))
+            tables = WatchingSets().read(Path(raw))
         with appearing(folder) as part:
             write_tables(tables, part)
         return folder
