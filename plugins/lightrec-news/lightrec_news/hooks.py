@@ -10,7 +10,6 @@ lightrec_domains = gives({"news": "lightrec_news.domain:NewsDomain"})
 lightrec_readers = gives(
     {
         "MindReader": "lightrec_news.readers:MindReader",
-        "UpworthyReader": "lightrec_news.readers:UpworthyReader",
         "NewsSets": "lightrec_news.readers:NewsSets",
     }
 )

@@ -2,7 +2,8 @@
 
 import polars as pl
 import pytest
-from lightrec_news.readers import MindReader, UpworthyReader
+from lightrec_formats.described import described, write_example
+from lightrec_news.readers import MindReader, NewsSets
 from lightrec_testing import ReaderChecks, check_all
 
 from lightrec.data.readers.base import find_reader
@@ -16,12 +17,6 @@ BEHAVIORS = (
 NEWS = (
     'N1\tnews\tlocal\tA "grand" opening\tMusic played.\thttps://x\t[]\t[]\n'
     "N8\tsports\trunning\tMan wins marathon\t\thttps://y\t[]\t[]\n"
-)
-ARMS = (
-    "clickability_test_id,headline,excerpt,impressions,clicks,test_week\n"
-    't1,"You, too, will click",Now.,3000,30,201303\n'
-    "t1,A plain headline,,1000,30,201303\n"
-    "t2,Another,,10,0,201401\n"
 )
 
 
@@ -49,22 +44,11 @@ def test_mind(tmp_path):
     ]
 
 
-def test_upworthy(tmp_path):
-    path = tmp_path / "arms.csv"
-    path.write_text(ARMS)
-    check_all(ReaderChecks(UpworthyReader, path))
-    tables = find_reader(path).read(path)
-    names = ["item", "value", "count", "propensity", "impression", "candidates"]
-    assert tables.log.events.select(names).rows() == [
-        ("t1-1", 0.01, 3000, 0.75, "t1", ["t1-1", "t1-2"]),
-        ("t1-2", 0.03, 1000, 0.25, "t1", ["t1-1", "t1-2"]),
-        ("t2-1", 0.0, 10, None, "t2", ["t2-1"]),
-    ]
-    assert str(tables.log.events["time"][0]) == "2013-01-14 00:00:00+00:00"
-    assert tables.catalog.rows["title"][0] == "You, too, will click"
-    path.write_text(ARMS.replace("3000", "none"))
-    with pytest.raises(DataError, match="Line 2, column 'impressions': 'none' is not a number fr"):
-        UpworthyReader().read(path)
+def test_bad_counts_of_upworthy_are_named(tmp_path):
+    path = write_example(described(NewsSets.descriptions)["upworthy"], tmp_path)
+    path.write_text(path.read_text().replace("3000", "none"))
+    with pytest.raises(DataError, match=r"arms.csv: .* 'impressions' .*\"none\""):
+        find_reader(path).read(path)
 
 
 def test_the_published_sample_of_mind(lightrec_data):
@@ -79,8 +63,7 @@ def test_the_published_sample_of_mind(lightrec_data):
 
 def test_the_archive_of_upworthy(lightrec_data):
     path = lightrec_data / "upworthy-exploratory" / "upworthy_clean.parquet"
-    assert UpworthyReader.recognises(path)
-    events = UpworthyReader().read(path).log.events
+    events = find_reader(path).read(path).log.events
     assert events["count"].sum() == 81_024_151
     assert (events["count"] * events["value"]).sum() == pytest.approx(1_231_208)
     assert events["propensity"].null_count() == 4490
