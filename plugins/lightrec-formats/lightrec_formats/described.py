@@ -128,7 +128,8 @@ class DescribedReader(TableReader):
       of tables, columns of their files
     - ``log``, ``items`` and ``users``: queries in the SQL of polars. Those of the tables are left
       out where a file of theirs is missing; of a list the first counts whose files are there
-    - ``alone``: whether the first file has to be named, as its folder is another set
+    - ``needs``: by columns of the log, sentences for where they have no value at all
+    - ``alone``: whether the first file has to be named, as its folder may be another set
     - ``reader``: the class to be named, where another reader takes such files for its own
     - ``times``: how those of the log are written, such as ``milliseconds``; ``types``: kinds of
       attributes, where their values would be taken for others
@@ -171,6 +172,9 @@ class DescribedReader(TableReader):
         rows, found = self._asked("log", path, columns)
         if rows is None:
             raise DataError(f"A file of the set '{found.name}' is missing.", path)
+        for column, sentence in found.told.get("needs", {}).items():
+            if rows[column].null_count() == rows.height:
+                raise DataError(sentence, path)
         if self.times == "auto":
             self.times = found.told.get("times", "auto")
         place = Place(path, form=f"the set {found.name}")

@@ -3,45 +3,25 @@
 import polars as pl
 import pytest
 from lightrec_formats.described import described, write_example
-from lightrec_news.readers import MindReader, NewsSets
-from lightrec_testing import ReaderChecks, check_all
+from lightrec_news.readers import NewsSets
 
 from lightrec.data.readers.base import find_reader
 from lightrec.errors import DataError
 
-BEHAVIORS = (
-    "1\tU1\t11/9/2019 12:00:01 AM\tN7 N8\tN1-1 N2-0 N3-1\n"
-    "2\tU2\t11/9/2019 2:14:46 PM\t\tN2-0 N1-0\n"
-    "3\tU1\t11/14/2019 11:50:13 PM\tN7 N8\tN3-1\n"
-)
-NEWS = (
-    'N1\tnews\tlocal\tA "grand" opening\tMusic played.\thttps://x\t[]\t[]\n'
-    "N8\tsports\trunning\tMan wins marathon\t\thttps://y\t[]\t[]\n"
-)
 
-
-def test_mind(tmp_path):
-    (tmp_path / "behaviors.tsv").write_text(BEHAVIORS)
-    (tmp_path / "news.tsv").write_text(NEWS)
-    check_all(ReaderChecks(MindReader, tmp_path))
-    assert isinstance(find_reader(tmp_path), MindReader)
-    tables = MindReader().read(tmp_path / "behaviors.tsv")
-    rows = tables.log.events.with_columns(pl.col("time").dt.strftime("%d %T"))
-    assert rows.select("user", "item", "time", "impression", "candidates").rows() == [
-        ("U1", "N7", "09 00:00:00", None, None),
-        ("U1", "N8", "09 00:00:00", None, None),
-        ("U1", "N1", "09 00:00:01", "1", ["N1", "N2", "N3"]),
-        ("U1", "N3", "09 00:00:01", "1", ["N1", "N2", "N3"]),
-        ("U2", None, "09 14:14:46", "2", ["N2", "N1"]),
-        ("U1", "N3", "14 23:50:13", "3", ["N3"]),
-    ]
-    assert rows["feedback"].unique().to_list() == ["click"]
-    assert rows["position"].is_null().all(), "MIND shuffles the articles of an impression"
-    items = tables.catalog.rows.select("item", "title", "category", "abstract")
-    assert items.rows() == [
-        ("N1", 'A "grand" opening', "news", "Music played."),
-        ("N8", "Man wins marathon", "sports", None),
-    ]
+def test_marks_of_clicks_are_needed(tmp_path):
+    folder = write_example(described(NewsSets.descriptions)["mind"], tmp_path)
+    file = folder / "behaviors.tsv"
+    text = file.read_text()
+    file.write_text(text.replace("N1-1 N2-0 N3-1", "N1-1 N2 N3-1"))
+    with pytest.raises(DataError, match=r"behaviors.tsv: Line 1 has no item and no candidates"):
+        find_reader(folder).read(folder)
+    file.write_text(text.replace("-1", "").replace("-0", ""))
+    with pytest.raises(DataError, match=r"No impression says what was clicked; .* test part"):
+        find_reader(folder).read(folder)
+    file.write_text(text.replace("11/14/2019", "soon"))
+    with pytest.raises(DataError, match=r"behaviors.tsv: .* 'start' .*soon"):
+        find_reader(folder).read(folder)
 
 
 def test_bad_counts_of_upworthy_are_named(tmp_path):
@@ -52,7 +32,7 @@ def test_bad_counts_of_upworthy_are_named(tmp_path):
 
 
 def test_the_published_sample_of_mind(lightrec_data):
-    tables = MindReader().read(lightrec_data / "mind-small-sample" / "MINDsmall_train")
+    tables = NewsSets().read(lightrec_data / "mind-small-sample" / "MINDsmall_train")
     shown = tables.log.events.drop_nulls("impression")
     assert shown["impression"].n_unique() == 5000
     assert shown["item"].count() == 7542
