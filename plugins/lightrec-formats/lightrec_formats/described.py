@@ -78,11 +78,8 @@ class Set(NamedTuple):
         columns = how.pop("columns", None)
         begin = 2 if columns is None else 1
         if how.pop("text", False):
-            problems, text = (
-                Problems(files[0]),
-                TextTable(files[0], names=columns, header=True, **how),
-            )
-            rows, _ = text.read(text.names, problems)
+            text = TextTable(files[0], names=columns, header=True, **how)
+            rows, _ = text.read(text.names, problems := Problems(files[0]))
             problems.check()
             return rows.lazy().with_row_index("line", begin)
         read = pl.scan_csv(
@@ -122,8 +119,8 @@ class DescribedReader(TableReader):
       first tells the set, and stands for its folder. Where text has no line of names, or does not
       say how it is written: ``{file: x.tsv, separator: "\t", columns: [user, item]}``, with other
       arguments of ``polars.scan_csv``. With ``text: true`` these are arguments of ``TextTable``,
-      which finds out encodings, and knows separators of several letters. Tables have a column
-      ``line``, by whose numbers a query that selects it lets messages name lines of the first file
+      which reads one file in any encoding, and knows separators of several letters. Tables have a
+      column ``line``, by whose numbers a log that has it lets messages name lines of the first file
     - ``known_by``: columns of the first file, where its name does not say enough; or by the names
       of tables, columns of their files
     - ``log``, ``items`` and ``users``: queries in the SQL of polars. Those of the tables are left
