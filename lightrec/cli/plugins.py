@@ -22,6 +22,8 @@ KINDS = (
     *("tower", "loss", "evaluator", "stage", "command"),
 )
 """Parts that a new package can begin with; each is a module of lightrec-hello."""
+FIELD = "domain,reader,reward,evaluator"
+"""Those of a field of use."""
 FILES = (".py", ".toml", ".md", ".typed", ".yaml", ".yml")
 """Endings of the files that are copied of the package that a new one begins as."""
 EMPTY = re.compile(r"^\w+ = gives\(\s*(\{\s*\})?\s*\)\n", re.MULTILINE)
@@ -130,21 +132,29 @@ def _about_part(part: plugins.Part) -> str:
     return f"{heading}\n{text}\n  {cls.__name__}({', '.join(shown)})"
 
 
-def new(name: str, *, with_: str = "domain,encoder,reward", to: Path | None = None) -> None:
+def new(
+    name: str,
+    *,
+    with_: str = "domain,encoder,reward",
+    field: bool = False,
+    to: Path | None = None,
+) -> None:
     """Write a package to begin with: parts that work, recipes that use them, and their tests.
 
     examples:
       lightrec plugins new chess
+      lightrec plugins new courses --field
       lightrec plugins new chess --with domain,reader,policy,learner
 
     :param name: a short name such as chess.
     :param with_: its parts, with commas between: domain, reader, encoder, reward, reward-learner,
         world, policy, learner, tower, loss, evaluator, stage, command.
+    :param field: in place of --with, the parts of a field of use: domain, reader, reward, evaluator.
     :param to: the folder to write (default: lightrec-NAME, here).
     :raises RecipeError: where the name cannot be used, there is no such part, or the folder is
         there already.
     """
-    chosen = [kind.strip() for kind in with_.split(",")]
+    chosen = [kind.strip() for kind in (FIELD if field else with_).split(",")]
     for kind in chosen:
         if kind not in KINDS:
             raise RecipeError(no_such("a part that a new package can begin with", kind, KINDS))
