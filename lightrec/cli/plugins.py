@@ -149,7 +149,7 @@ def new(
     :param name: a short name such as chess.
     :param with_: its parts, with commas between: domain, reader, encoder, reward, reward-learner,
         world, policy, learner, tower, loss, evaluator, stage, command.
-    :param field: in place of --with, the parts of a field of use: domain, reader, reward, evaluator.
+    :param field: in place of --with, a field of use: domain, reader, reward, evaluator.
     :param to: the folder to write (default: lightrec-NAME, here).
     :raises RecipeError: where the name cannot be used, there is no such part, or the folder is
         there already.

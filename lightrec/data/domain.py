@@ -74,7 +74,8 @@ class Domain:
     """A sentence that stands at the top of the report and above recommendations."""
     by_history = False
     """Whether :meth:`eligible` reads what people did, ``audience.past``. It is then asked anew at
-    each step of a session and for each held-out event; otherwise once for each person."""
+    each step of a session; otherwise once, as a session begins. Either way it is asked about the
+    moment of each held-out event."""
 
     def text(self, items: pl.DataFrame) -> pl.Series:
         """Describe items in words, as :attr:`words` says.
@@ -297,9 +298,8 @@ def showable_to(
 class LogMask:
     """What may be shown to users of a log, a function of theirs and of where their histories end.
 
-    A domain that does not read what people did is asked about each user at the time of their last
-    event. One that does is asked about the moment of the event at which a history ends, or of the
-    user's last event where the history is the whole one.
+    The domain is asked about the moment of the event at which a history ends, or of the user's last
+    event where the history is the whole one.
 
     :param store: the log.
     :param recorded: whether ends are places among all events of ``store.without_cold``; otherwise
@@ -309,6 +309,7 @@ class LogMask:
 
     def __init__(self, store: EventStore, *, recorded: bool = False) -> None:
         self.store, self.recorded, domain = store, recorded, domain_of(store)
+        self.restricts = domain.restricts
         self.by_history = domain.restricts and domain.by_history
 
     @cached_property
@@ -335,14 +336,23 @@ class LogMask:
         """
         import torch
 
+        if not self.restricts:
+            return None
         rows = users.cpu().numpy()
+        places = self.log.offsets[rows + 1] if ends is None else ends.cpu().numpy()
         if self.by_history:
-            places = self.log.offsets[rows + 1] if ends is None else ends.cpu().numpy()
             session = {name: table.cpu().numpy() for name, table in (played or {}).items()}
             mask = self._by_history(rows, places, session)
         else:
-            mask = eligible(self.store, rows)
+            mask = eligible(self.store, self.store.users[rows], self._moments(rows, places))
         return None if mask is None else torch.from_numpy(mask).to(users.device)
+
+    def _moments(self, rows: Integers, ends: Integers) -> Integers:
+        """When the events happened at which histories end, (B,) milliseconds since 1970 UTC."""
+        log = self.log
+        last = log.offsets[rows + 1] - 1
+        seen = log.times[np.minimum(ends, last)] if len(log.times) else 0
+        return np.where(last < log.offsets[rows], self.store.times.max(), seen)
 
     def _by_history(
         self,
@@ -364,6 +374,4 @@ class LogMask:
             known |= {Key.SO_FAR: (taken != PADDING).sum(1), Key.SHOWN: played[Key.SHOWN]}
         else:
             known[Key.SO_FAR] = log.so_far(self.store.without_cold, ends)
-        last = log.offsets[rows + 1] - 1
-        times = np.where(last < begins, self.store.times.max(), log.times[np.minimum(ends, last)])
-        return eligible(self.store, self.store.users[rows], times, known)
+        return eligible(self.store, self.store.users[rows], self._moments(rows, ends), known)

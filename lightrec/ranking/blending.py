@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lightrec.blame import provider
+from lightrec.data.domain import LogMask
 from lightrec.data.sequences import Batch
 from lightrec.data.store import VALIDATION
 from lightrec.errors import NotApplicable, PluginError, RunError
@@ -159,9 +160,14 @@ def refitted(
 
 
 def validation_events(data: SequenceData, limit: int | None) -> EvaluationEvents:
-    """Validation events with whole histories, at most so many of them; None for all."""
-    size = data.evaluation_batch_size
-    return EvaluationEvents(data.histories, VALIDATION, None, size, limit, data.seed)
+    """Validation events with whole histories, at most so many of them; None for all.
+
+    What a domain forbids is left out, as it is in lists: nobody has to outrank it.
+    """
+    size, allowed = data.evaluation_batch_size, LogMask(data.store)
+    return EvaluationEvents(
+        data.histories, VALIDATION, None, size, limit, data.seed, showable=allowed
+    )
 
 
 def divided(batches: Iterable[Batch], size: int) -> Iterator[Batch]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lightrec.data.domain import Showable
 from lightrec.data.sequences import Batch, Sequences, Targets, padded
 from lightrec.data.share import Share
 from lightrec.keys import Key
@@ -24,6 +25,7 @@ class EvaluationEvents(Dataset[Batch]):
     :param limit: at most so many events, drawn by ``seed``; None for all.
     :param seed: of the run.
     :param share: of a process among several, each of which takes part of the events.
+    :param showable: what may not be shown counts as seen, but for the targets.
     """
 
     def __init__(
@@ -35,7 +37,9 @@ class EvaluationEvents(Dataset[Batch]):
         limit: int | None,
         seed: int,
         share: Share = Share(0, 1),  # noqa: B008 (a constant)
+        showable: Showable | None = None,
     ) -> None:
+        self.showable = showable
         self.sequences, self.max_length, self.batch_size = sequences, max_length, batch_size
         if isinstance(part, Targets):
             events, users, items, mark = part.ends, part.users, part.items, len(part.items)
@@ -87,4 +91,11 @@ class EvaluationEvents(Dataset[Batch]):
         batch = {Key.HISTORY: history, Key.TARGET: self.targets[rows].astype(np.int64)}
         batch |= {Key.SEEN: seen, Key.USER: users, Key.END: events}
         batch |= self.sequences.details(begin, events)
-        return {name: torch.from_numpy(table) for name, table in batch.items()}
+        tensors = {name: torch.from_numpy(table) for name, table in batch.items()}
+        if self.showable is not None:
+            allowed = self.showable(tensors[Key.USER], tensors[Key.END])
+            if allowed is not None:
+                target = tensors[Key.TARGET][:, None]
+                left_out = torch.arange(allowed.shape[1]) * ~allowed.scatter(1, target, True)
+                tensors[Key.SEEN] = torch.cat([tensors[Key.SEEN], left_out], 1)
+        return tensors

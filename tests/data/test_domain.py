@@ -200,6 +200,9 @@ def test_an_item_is_eligible_for_its_lifetime(tmp_path, monkeypatch):
     assert np.array_equal(eligible(store, np.array([0, 1])), [a, b])
     assert np.array_equal(eligible(store, store.users.clear(1)), [b])
     assert store.meta["restricts"]
+    # A history that ends before b's event at time 3 is asked about that moment.
+    mask = LogMask(store)(torch.tensor([1, 1, 0]), torch.tensor([2, 4, 2]))
+    assert mask.tolist() == [[False, False, True, True, True], b, a]
     moments = pl.Series([8000, None, None, None]).cast(pl.Datetime("ms"))
     catalog = Catalog(items.with_columns(created=moments[[1, 0, 1, 1]]))
     created = prepared(events, tmp_path, catalog=catalog, domain=News(), new_items=True)

@@ -78,6 +78,19 @@ def test_an_item_is_met_where_its_own_user_has_an_earlier_event_of_it():
     assert found == {2: True, 3: False, 5: False, 6: False}
 
 
+def test_nobody_has_to_outrank_what_may_not_be_shown():
+    """The first user may be shown items 2 and 3 alone, but a target is always ranked."""
+    items, parts = np.array([3, 1, 2, 1]), np.array([TRAIN, TEST, TRAIN, TEST])
+    sequences = Sequences(items, parts, np.array([0, 2, 4]), np.zeros(4))
+    allowed = torch.tensor([[False, False, True, True], [False, True, True, True]])
+    events = EvaluationEvents(
+        sequences, TEST, None, 4, None, 0, showable=lambda users, ends: allowed[users]
+    )
+    assert [{*row} - {0} for row in events[0]["seen"].tolist()] == [{3}, {2}]
+    allowed[0, 2] = False
+    assert [{*row} - {0} for row in events[0]["seen"].tolist()] == [{3, 2}, {2}]
+
+
 @given(
     st.lists(st.integers(0, 9), min_size=6, max_size=6),
     st.lists(st.integers(0, 9), min_size=9, max_size=9),
