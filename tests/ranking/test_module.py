@@ -345,7 +345,7 @@ def test_context_is_history_but_no_target():
 
 def test_events_that_chose_nothing_are_left_out():
     log = of(([1, 91, 2, 91, 3], [TRAIN, TRAIN, TRAIN, TEST, TEST]), ([91, 91], [TRAIN, TEST]))
-    own = {"num_items": 90, "has_nothing": True, "leads": None, "reaches": True}
+    own = {"has_nothing": True, "leads": None, "in_sequence": log.items <= 90}
     sequences = Sequences.chosen(SimpleNamespace(**vars(log), **own))
     assert sequences.items.tolist() == [1, 2, 3]
     assert sequences.offsets.tolist() == [0, 3, 3]
