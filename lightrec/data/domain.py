@@ -343,6 +343,8 @@ class LogMask:
         if self.by_history:
             session = {name: table.cpu().numpy() for name, table in (played or {}).items()}
             mask = self._by_history(rows, places, session)
+        elif ends is None:
+            mask = eligible(self.store, rows)
         else:
             mask = eligible(self.store, self.store.users[rows], self._moments(rows, places))
         return None if mask is None else torch.from_numpy(mask).to(users.device)

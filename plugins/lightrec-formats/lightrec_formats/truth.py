@@ -18,7 +18,6 @@ from torch.nn.functional import pad
 from lightrec import plugins
 from lightrec.api import Column, EventStore, Key, Recommender, RewardContext, Run
 from lightrec.data.domain import LogMask
-from lightrec.policies.baselines import RandomPolicy
 from lightrec_formats.made_up import APPEAL, TRUTH
 
 DRAWS, SLATE = 1_000_000, 10
@@ -159,7 +158,8 @@ def masks(checks: TruthChecks) -> Faults:
         yield f"{store.user_ids[user]} may be shown {store.catalog[Column.ITEM][item]}."
     elif allowed is not None:
         state = TensorDict({Key.STEP: torch.zeros(len(allowed), 1), Key.MASK: allowed})
-        law = RandomPolicy(store.num_items).distribution(state, SLATE)
+        policy = plugins.installed().get("policies", "RandomPolicy").made(store.num_items)
+        law = policy.distribution(state, SLATE)
         never = pad(forbidden, (1, 0))  # an empty place holds 0
         slates = (law.sample() for _ in range(DRAWS // (SLATE * len(allowed)) + 1))
         if drawn := sum(int(never.gather(1, slate).sum()) for slate in slates):
