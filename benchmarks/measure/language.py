@@ -12,6 +12,7 @@ from torch import Tensor
 
 from benchmarks.measure import Cell
 from benchmarks.measure.published import compared, ranks
+from lightrec.data.domain import LogMask
 from lightrec.encoders.text import TextEncoder
 from lightrec.evaluation.base import keys_of
 from lightrec.evaluation.held_out import HeldOutLog
@@ -108,7 +109,8 @@ class Log:
                 for name, own in weights.items()
             }
 
-        return ranks(HeldOutLog(EVENTS, 128).events(self.data.store, self.seed), score)
+        events = HeldOutLog(EVENTS, 128).events(self.data.store, self.seed)
+        return ranks(events, score, LogMask(self.data.store))
 
 
 def measure(cell: Cell) -> dict[str, object]:

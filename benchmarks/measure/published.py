@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import Cell
+from lightrec.data.domain import LogMask, Showable
 from lightrec.evaluation.base import keys_of
 from lightrec.evaluation.held_out import HeldOutLog, item_models
 from lightrec.evaluation.slices import cold_metrics
@@ -23,16 +24,18 @@ Scores = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 
 
 @torch.no_grad()
-def ranks(events: EvaluationEvents, score: Scores) -> dict[str, RankingResult]:
+def ranks(events: EvaluationEvents, score: Scores, showable: Showable) -> dict[str, RankingResult]:
     """Rank events by the scores that several recommenders give to a batch, by their names.
 
-    Names that begin with ``kept/`` are of items already seen ranked, too.
+    Names that begin with ``kept/`` are of items already seen ranked, too; none is of items that may
+    not be shown.
     """
     pieces: dict[str, list[Tensor]] = {}
     for batch in events:
+        allowed = showable(batch[Key.USER], batch[Key.END])
         for name, given in score(batch).items():
             for kind, seen in (("", batch[Key.SEEN]), ("kept/", None)):
-                found = mean_ranks(given, batch[Key.TARGET], seen)
+                found = mean_ranks(given, batch[Key.TARGET], seen, allowed)
                 pieces.setdefault(f"{kind}{name}", []).append(found)
     about = [*map(torch.from_numpy, (events.users, events.targets))]
     return {name: RankingResult(*about, torch.cat(own)) for name, own in pieces.items()}
@@ -51,7 +54,7 @@ def ranked(run: Run) -> dict[str, RankingResult]:
         scores |= {name: model.scores(history, details=batch) for name, model in others.items()}
         return scores | {"sum": total, "blend": blend.again(total, scores, history)}
 
-    return ranks(HeldOutLog(None).events(run.data, 0), score)
+    return ranks(HeldOutLog(None).events(run.data, 0), score, LogMask(run.data))
 
 
 def compared(run: Run, seed: int) -> dict[str, float | str]:
