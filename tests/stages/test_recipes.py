@@ -32,6 +32,8 @@ RUNS = [
     if "data" in recipe_set.recipes and not recipe_set.overlay and name not in ALONE
 ]
 """Sets that make a whole run."""
+VALUED = ("reading", "watching")
+"""Sets whose reward needs a model of values, which learns from many events."""
 SINGLE = [f"{name}/{recipe}" for name in PLAYED for recipe in LOADED[name].recipes]
 
 
@@ -61,9 +63,11 @@ def test_every_recipe_runs(name, lightrec_tiny_files, tmp_path, monkeypatch):
     monkeypatch.setattr(assumptions, "cells", lambda *arguments: [*cells(*arguments)][:1])
     log, items = tmp_path / "log.csv", tmp_path / "items.csv"
     events, goods = map(pl.read_csv, lightrec_tiny_files)
-    events[:200].with_columns(rating=5).write_csv(log)  # 20 users
+    values_of = pl.int_range(pl.len()) % 3 + 3.0
+    many = None if name in VALUED else 200  # 200: 20 users
+    events[:many].with_columns(rating=values_of).write_csv(log)
     # A field reads each of these.
-    goods.with_columns(health_score=0.5, price=9.5).write_csv(items)
+    goods.with_columns(health_score=0.5, price=9.5, words=9, duration=9).write_csv(items)
     values = {"max_steps": 2}
     if "prices" in LOADED[name].values:  # a field whose reward needs them
         skus, days = goods["sku"].to_list(), pl.date_range(START, END, "1d", eager=True)
