@@ -278,16 +278,20 @@ def _rows(lines: Sequence[str], separator: str, quote: bool) -> list[list[str]]:
     return [line.rstrip("\r\n").split(separator) for line in lines if line.strip()]
 
 
-def _fit(lines: Sequence[str], separator: str) -> tuple[bool, float, int]:
-    """Say how well a separator parts lines: whether all alike, the share of such, their fields."""
+def _fit(lines: Sequence[str], separator: str) -> tuple[bool, float, bool, int]:
+    """Say how well a separator parts lines.
+
+    :returns: whether all alike, the share of such, whether the first line is one, their fields.
+    """
     mark = separator if len(separator) == 1 else _UNIT
     rows = _rows([line.replace(separator, mark) for line in lines], mark, True)
     counts = Counter(map(len, rows)).most_common(1)
     fields, times = counts[0] if counts else (0, 0)
     if fields < 2:
-        return False, 0.0, 0
-    # Commas also stand within words and numbers.
-    return times == len(rows) and separator != ",", round(times / len(rows), 1), fields
+        return False, 0.0, False, 0
+    # Commas also stand within words and numbers; bars also part lists, but not a line of names.
+    alike, named = times == len(rows) and separator != ",", len(rows[0]) == fields
+    return alike, round(times / len(rows), 1), named, fields
 
 
 class JsonTable(Table):

@@ -55,6 +55,10 @@ VARIANTS = {
     "an item alone is known": ("log.csv", lines(header="whoever,sku,at", form="{0}|{1}|{3}"), {}, "{user: whoever, item: sku, time: at}'. Where the log names no users"),
     "no users at all": ("log.csv", lines(header="whoever,sku", form="{0}|{1}"), {"columns": {"user": "none"}}, ({"item": "sku"}, None, "i0", None)),
     "a pattern": ("log.csv", "user,item,date\nu0,i0,2020.13.09\n", {"times": "%Y.%d.%m"}, ({**UI, "time": "date"}, *FIRST, "2020-09-13")),
+    "bars within commas": (
+        "log.csv", "user,item,candidates\n" + "".join(f"{u},{i},a|b|c|{i}\n" for u, i, *_ in EVENTS), {},
+        (UI | {"candidates": "candidates"}, *FIRST, None),
+    ),
     "commas within bars": ("log.txt", "user|item|title\na|x|One, two\nb|y|Three, four, five\n", {}, (UI, "a", "x", None)),
     "an index without a name": ("log.csv", ",user,item\n0,a,x\n1,b,y\n", {}, (UI, "a", "x", None)),
     "ids of letters and no header": ("log.csv", lines(form="{0}|{1}"), {}, "--columns '{user: 1, item: 2}'"),
