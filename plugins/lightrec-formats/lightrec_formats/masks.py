@@ -20,10 +20,8 @@ Reads: TypeAlias = Callable[[pl.DataFrame, str], pl.Series]
 
 def every(audience: Audience, *masks: Mask | None) -> Mask | None:
     """What all masks allow, (U, N); None where no mask applies."""
-    shape, there = (
-        (audience.users.height, audience.items.height),
-        [m for m in masks if m is not None],
-    )
+    shape = audience.users.height, audience.items.height
+    there = [mask for mask in masks if mask is not None]
     return np.logical_and.reduce([np.broadcast_to(m, shape) for m in there]) if there else None
 
 
