@@ -34,8 +34,8 @@ class SocialDomain(Domain):
     )
 
     def text(self, items: pl.DataFrame) -> pl.Series:
-        """Put posts into words: all that is known but who made them, which is a bare id."""
-        return super().text(items.drop(MAKER, strict=False))
+        """Put posts into words: all that is known but who made them, a bare id, and dates."""
+        return super().text(items.drop(MAKER, "created", "expires", strict=False))
 
     def eligible(self, audience: Audience) -> npt.NDArray[np.bool_] | None:
         """Forbid what users made themselves, what people made whom they blocked, and what is over.
