@@ -22,8 +22,6 @@ KINDS = (
     *("tower", "loss", "evaluator", "stage", "command"),
 )
 """Parts that a new package can begin with; each is a module of lightrec-hello."""
-FIELD = "domain,reader,reward,evaluator"
-"""Those of a field of use."""
 FILES = (".py", ".toml", ".md", ".typed", ".yaml", ".yml")
 """Endings of the files that are copied of the package that a new one begins as."""
 EMPTY = re.compile(r"^\w+ = gives\(\s*(\{\s*\})?\s*\)\n", re.MULTILINE)
@@ -154,7 +152,8 @@ def new(
     :raises RecipeError: where the name cannot be used, there is no such part, or the folder is
         there already.
     """
-    chosen = [kind.strip() for kind in (FIELD if field else with_).split(",")]
+    words = "domain,reader,reward,evaluator" if field else with_
+    chosen = [kind.strip() for kind in words.split(",")]
     for kind in chosen:
         if kind not in KINDS:
             raise RecipeError(no_such("a part that a new package can begin with", kind, KINDS))

@@ -1,7 +1,5 @@
 """The reward of what an offer is expected to earn."""
 
-from contextlib import suppress
-
 import polars as pl
 import torch
 from tensordict import TensorDictBase
@@ -18,7 +16,7 @@ class ExpectedValueReward(UserReward):
     mean, and more noise.
 
     :param bid: the ads' attribute with what is paid for an ad that is taken; null counts as 0. In a
-        log whose ads have no such attribute each counts 1, and the sum is that of clicks.
+        log whose ads have no ``bid`` each counts 1, and the sum is that of clicks.
     """
 
     bids: Tensor
@@ -31,9 +29,12 @@ class ExpectedValueReward(UserReward):
     def bind(self, context: RewardContext) -> None:
         """Take the user model and the bids."""
         super().bind(context)
-        bids = torch.ones(context.store.num_items)
-        with suppress(NotApplicable):
+        try:
             bids = context.item_attribute(self.bid).cast(pl.Float32).fill_null(0).to_torch()
+        except NotApplicable:
+            if self.bid != "bid":  # somebody named another
+                raise
+            bids = torch.ones(context.store.num_items)
         self.register_buffer("bids", pad(bids, (1, 0)))
 
     @torch.no_grad()

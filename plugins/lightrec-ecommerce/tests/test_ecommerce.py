@@ -28,7 +28,7 @@ def gone(store):
     goods = store.catalog
     days = [goods[f"available_{end}"].cast(pl.Datetime("ms")) for end in ("from", "until")]
     begin, end = (day.dt.epoch("ms").to_numpy() for day in days)
-    return (goods["stock"] == 0).to_numpy() | (now < begin) | (now > end)
+    return (goods["stock"] == 0).to_numpy() | (now < begin) | (now >= end + 86_400_000)
 
 
 @parametrize_checks(

@@ -51,9 +51,9 @@ def suits(audience: Audience) -> Mask | None:
     riskier. Where the log has none of them, nobody has assessed suitability: everything is
     allowed, and the report says so.
     """
-    (risk, *others), classes = SUITABLE.items(), (CLASSES, 1)
-    limits = [up_to(audience, product, investor) for product, investor in others]
-    return every(audience, up_to(audience, *risk, unknown=classes, read=classes_of), *limits)
+    risk, *others = SUITABLE.items()
+    classed = up_to(audience, *risk, unknown=(CLASSES, 1), read=classes_of)
+    return every(audience, classed, *(up_to(audience, *pair) for pair in others))
 
 
 def is_assessed(users: pl.DataFrame, items: pl.DataFrame) -> bool:

@@ -15,7 +15,6 @@ from lightrec.api import Audience, DataError
 from lightrec_formats.names import in_common
 
 Mask: TypeAlias = NDArray[np.bool_]
-Reads: TypeAlias = Callable[[pl.DataFrame, str], pl.Series]
 
 
 def every(audience: Audience, *masks: Mask | None) -> Mask | None:
@@ -41,7 +40,7 @@ def up_to(
     user: str,
     *,
     unknown: tuple[float, float] = (np.inf, 0),
-    read: Reads | None = None,
+    read: Callable[[pl.DataFrame, str], pl.Series] | None = None,
 ) -> Mask | None:
     """Forbid items whose number is above the user's, such as a risk above the bearable one.
 
@@ -60,15 +59,17 @@ def up_to(
 def between(audience: Audience, starts: str, ends: str) -> Mask | None:
     """Forbid items before and after a window of time; what is not known forbids nothing.
 
+    A date without a time ends with its day.
+
     :raises DataError: where an attribute holds no dates.
     """
     now = audience.time.dt.epoch("ms").cast(pl.Float64).to_numpy()[:, None]
     # What is not known is NaN, and neither before nor after anything.
-    masks = []
-    if starts in audience.items.columns:
-        masks.append(~(now < _moments(audience.items[starts])))
-    if ends in audience.items.columns:
-        masks.append(~(now > _moments(audience.items[ends])))
+    items, masks = audience.items, []
+    if starts in items.columns:
+        masks.append(~(now < _moments(items[starts])))
+    if ends in items.columns:
+        masks.append(~(now > _moments(items[ends]) + 86_399_999 * (items[ends].dtype == pl.Date)))
     return every(audience, *masks)
 
 

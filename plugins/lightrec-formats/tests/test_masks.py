@@ -1,6 +1,6 @@
 """What fields forbid by attributes: cases by hand."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import numpy as np
 import polars as pl
@@ -9,14 +9,14 @@ import pytest
 from lightrec import plugins
 from lightrec.api import Audience, DataError
 
-NOW = pl.Series("time", [datetime(2025, 3, 1, tzinfo=UTC)] * 3, pl.Datetime("ms", "UTC"))
+NOW = pl.Series("time", [datetime(2025, 3, 1, 12, tzinfo=UTC)] * 3, pl.Datetime("ms", "UTC"))
 CASES = {
     "stock": ("ecommerce", {"stock": [0, 1, None]}, {}, [[0, 1, 1]] * 3),
     "season": (
         "ecommerce",
         {
             "available_from": [datetime(2025, 2, 1), datetime(2025, 4, 1), None],
-            "available_until": [datetime(2025, 2, 2), None, None],
+            "available_until": [date(2025, 2, 28), None, date(2025, 3, 1)],
         },
         {},
         [[0, 0, 1]] * 3,

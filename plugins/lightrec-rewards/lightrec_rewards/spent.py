@@ -78,7 +78,7 @@ class TimeSpent(Evaluator):
             }
             for key, (each, of) in measures.items():
                 metrics |= mean_of_users(f"spent/{name}/{key}@10", each[of], users[of], seed)
-            metrics |= mean_of_users("spent/share", share[known], users[known], seed)
+        metrics |= mean_of_users("spent/share", share[known], users[known], seed)
         return Findings(metrics, [self.section(metrics)], [verdict(metrics)])
 
     def section(self, metrics: dict[str, float]) -> Section:
