@@ -94,10 +94,10 @@ class Recommender(ListRanking):
             somebody who is not in the log, or with a user what came after their events in it.
             Where it is empty and there is no profile, recently popular items are recommended that
             differ from each other.
-        :param profile: in place of a user, with a history or without: values of the user table's
-            attributes, which the domain is asked about; all others are null. Without a history,
-            items are ranked by what people with such attributes choose, where the run has an item
-            model ``Demographic``.
+        :param profile: values of the user table's attributes, which the domain is asked about. Of
+            a user they come in place of what the table says; of somebody else all others are null.
+            Without a history, items are ranked by what people with such attributes choose, where
+            the run has an item model ``Demographic``.
         :param ask: a wish in words, such as ``slow crime story``, which the
             package lightrec-rules reads. It is weighed against what the blend says of the
             history or, without one, against popularity or what people with such attributes choose.
@@ -133,13 +133,7 @@ class Recommender(ListRanking):
                     "excluded, or was had before."
                 )
         items, scores = self.best(known, allowed, k, placed, ask, rules, person)
-        if not items.any():
-            why = f"the person has seen all that may be shown ({int(allowed.sum())})"
-            if not allowed.any():
-                count, domain = int(wanted.sum()), self.run.domain.name
-                why = f"the domain {domain} allows this person none of the {count} items"
-            print(f"The list is empty: {account}{'; ' if account else ''}{why}.", file=sys.stderr)
-        return self._table(items, scores)[1]
+        return self._table(items, scores, (allowed, wanted, account))[1]
 
     def recommend_all(
         self,
@@ -191,13 +185,19 @@ class Recommender(ListRanking):
         by: Literal["both", "words"] = "both",
         exclude: str | Sequence[str] = (),
         only: str | Sequence[str] = (),
+        user: str | int | None = None,
+        profile: Mapping[str, object] | None = None,
+        time: datetime | str | None = None,
     ) -> pl.DataFrame:
         """List the items that are like an item; see :func:`~lightrec.ranking.ranker.likeness`.
+
+        What the log's domain forbids the person never comes; of nobody in particular, nothing is
+        known.
 
         :param item: a title or an item id.
         :param k: how many items at most, from 1; more than there are gives all that may come.
         :param by: what people choose near each other and the texts, or the ``words`` alone.
-        :param exclude: as in :meth:`recommend`, and so is ``only``.
+        :param exclude: as in :meth:`recommend`, and so are all that follow: to whom, and when.
         :returns: ``rank``, ``item``, ``title``, ``score``, the most alike first; 1 is the highest.
         :raises RecipeError: as :meth:`recommend`.
         :raises RunError: where words are asked for and the ranker reads none.
@@ -206,9 +206,12 @@ class Recommender(ListRanking):
 
         k = self.length(k)
         alike = likeness(self.blend.ranker, self.counts, self.item(item), by)
-        scores = alike.masked_fill(~self.allowed(exclude, only, self.rules)[0], -torch.inf)[None]
+        wanted, account = self.allowed(exclude, only, self.rules)
+        allowed = self.may_see(self.person(user, None, profile), wanted, self.moment(time))
+        scores = alike.masked_fill(~allowed, -torch.inf)
         items = with_reserved_places(scores, torch.full_like(scores, -torch.inf), k, 0)
-        return self._table(items, scores.gather(1, items))[1]
+        left = allowed, wanted, account
+        return self._table(items, scores.gather(1, items), left)[1]
 
     def ranked_otherwise(self, by: str) -> "Recommender":
         """The same version of the run by another ranking, which shares all that is loaded.
@@ -305,8 +308,21 @@ class Recommender(ListRanking):
             return allowed.expand(people.row.height, -1)
         return torch.from_numpy(mask) & allowed
 
-    def _table(self, items: Tensor, scores: Tensor) -> tuple[list[int], pl.DataFrame]:
-        """Lists ``(B, k)`` as rows of a table, and each row's place among the B."""
+    def _table(
+        self, items: Tensor, scores: Tensor, left: tuple[Tensor, Tensor, str] | None = None
+    ) -> tuple[list[int], pl.DataFrame]:
+        """Lists ``(B, k)`` as rows of a table, and each row's place among the B.
+
+        :param left: what one person may see, what was wanted, and in words how much: by these it is
+            said why a list is empty.
+        """
+        if left is not None and not items.any():
+            allowed, wanted, account = left
+            why = f"the person has seen all that may be shown ({int(allowed.sum())})"
+            if not allowed.any():
+                count, domain = int(wanted.sum()), self.run.domain.name
+                why = f"the domain {domain} allows this person none of the {count:,} items"
+            print(f"The list is empty: {account}{'; ' if account else ''}{why}.", file=sys.stderr)
         which, places = (items != PADDING).nonzero(as_tuple=True)
         rank = pl.Series("rank", (places + 1).numpy())
         score = pl.Series("score", scores[which, places].tolist(), dtype=pl.Float64)

@@ -62,9 +62,10 @@ def recommend(
     :param user: a user id of the log or of the user table.
     :param history: titles or item ids, oldest first: of a new person, where none gives popular and
         varied items, or with --user what came after that user's events in the log.
-    :param profile: ATTRIBUTE=VALUE of the user table, of a person who is not in the log, and of a
-        list its members, as in 'skills=first aid|welding'; with a history or without: then what
-        people with such attributes choose.
+    :param profile: ATTRIBUTE=VALUE of the user table, and of a list its members, as in
+        'skills=first aid|welding': of a person who is not in the log, with a history or without,
+        then what people with such attributes choose; or with --user in place of what the table
+        says, as the field asks what may be shown.
     :param ask: a wish in words, which the texts and attributes of items answer; with a history or
         without, or for everybody.
     :param all: everybody in the log and the user table; needs --out. The column ranked_by says
@@ -94,9 +95,7 @@ def recommend(
             "Say for whom: give --user, perhaps with --history of the last minute, or --all, or "
             "--history, --profile and --ask of a new person."
         )
-    attributes = [each.partition("=") for each in profile or ()]
-    if wrong := [name for name, equals, _ in attributes if not equals]:
-        raise RecipeError(f"--profile takes ATTRIBUTE=VALUE, such as age=30, and not {wrong[0]!r}.")
+    person = _profile(profile)
     if k < 1:
         raise RecipeError(f"-k must be at least 1, not {k}.")
     if all and out is None:
@@ -132,7 +131,6 @@ def recommend(
         by_kind = ", ".join(f"{kind} {users:,}" for kind, users in kinds.items())
         print(f"Lists of {sum(kinds.values()):,} users, ranked by {by_kind}.", file=sys.stderr)
     else:
-        person = None if profile is None else {name: value for name, _, value in attributes}
         table = recommender.recommend(user, history=history, profile=person, **wishes)
     if recommender.ranked_by in WITHOUT_HISTORY and not all:
         print(WITHOUT_HISTORY[recommender.ranked_by], file=sys.stderr)
@@ -144,6 +142,14 @@ def recommend(
         print(render(table))
     else:
         print(f"{out}: {rows if all else write([table], out)[0]} rows")
+
+
+def _profile(said: Sequence[str] | None) -> dict[str, str] | None:
+    """Read ATTRIBUTE=VALUE."""
+    attributes = [each.partition("=") for each in said or ()]
+    if wrong := [name for name, equals, _ in attributes if not equals]:
+        raise RecipeError(f"--profile takes ATTRIBUTE=VALUE, such as age=30, and not {wrong[0]!r}.")
+    return None if said is None else {name: value for name, _, value in attributes}
 
 
 def write(tables: Iterable[pl.DataFrame], out: Path) -> tuple[int, Counter[str]]:
@@ -192,6 +198,9 @@ def similar(
     by: Literal["both", "words"] = "both",
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
+    user: str | None = None,
+    profile: Sequence[str] | None = None,
+    time: str | None = None,
 ) -> None:
     """List the items that are like an item.
 
@@ -200,7 +209,8 @@ def similar(
       lightrec similar runs/video "Toy Story" --by words
       lightrec similar runs/video Fargo --only genres=Comedy -k 5
 
-    --exclude and --only take what they take in `lightrec recommend`.
+    --exclude, --only, --user, --profile and --time are as in `lightrec recommend`. What the field
+    forbids that person, or a stranger where none is named, does not come.
 
     :param run: a run folder, such as runs/video; a ranker is enough.
     :param item: a title or an item id.
@@ -209,10 +219,17 @@ def similar(
         alone. Of an item without events the words alone speak.
     :param exclude: never these.
     :param only: nothing but these.
+    :param user: the person to whom they are to be shown.
+    :param profile: ATTRIBUTE=VALUE of that person.
+    :param time: when.
     """
+    person = _profile(profile)
     if k < 1:
         raise RecipeError(f"-k must be at least 1, not {k}.")
     from lightrec.recommend import Recommender
 
     recommender = Recommender(run, "blend")
-    print(render(recommender.similar(item, k=k, by=by, exclude=exclude, only=only)))
+    if disclaimer := recommender.run.domain.disclaimer:
+        print(disclaimer, file=sys.stderr)
+    whom: dict[str, Any] = {"user": user, "profile": person, "time": time}
+    print(render(recommender.similar(item, k=k, by=by, exclude=exclude, only=only, **whom)))

@@ -1,7 +1,7 @@
 """Domains: what lightrec needs to know about a field of use, and what that forbids to show."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ import polars as pl
 from lightrec import plugins
 from lightrec.blame import blaming, provider
 from lightrec.data.audience import Audience, Past
-from lightrec.data.store import EventStore, Integers, padded
+from lightrec.data.store import NEVER, EventStore, Integers, padded
 from lightrec.data.words import WORDS
 from lightrec.errors import PluginError
 from lightrec.keys import PADDING, Column, Key
@@ -68,8 +68,8 @@ class Domain:
     if it is `impression`, else 0.1 where it is not of the goal or, without one, not what the log's
     other kinds lead to, such as orders, else 1."""
     lifetime: timedelta | None = None
-    """How long an item is eligible after it was created, which its attribute `created` says, or
-    else after its first event in the log."""
+    """How long an item is eligible once it is created, and not before, which its attribute
+    `created` says, or else its first event in the log; one with neither is always eligible."""
     disclaimer: str = ""
     """A sentence that stands at the top of the report and above recommendations."""
     by_history = False
@@ -114,6 +114,16 @@ class Domain:
         :returns: ``(U, N)`` bool, False for what may not be shown; None where everything may be.
         """
         return None
+
+    def words_of(self, attribute: str, items: pl.DataFrame) -> Collection[str]:
+        """The words that an attribute of people may have, also where nobody in the log has them.
+
+        Of a new person other words than these and the log's are refused, since they may be typos.
+
+        :param attribute: of the user table, such as ``allergies``.
+        :param items: a catalog, whose words may count, such as those of ``allergens``.
+        """
+        return ()
 
     def weights(self, kinds: Sequence[str], goal: Sequence[str] = ()) -> dict[str, float] | None:
         """The worth of each kind of feedback, see ``feedback``; None if nothing tells them.
@@ -219,7 +229,7 @@ def eligible(
     :param users: ``(B,)`` rows of the user table, each at the time of the user's last event; or B
         people as in the user table, all at the time of the log's last event.
     :param time: when people are to be shown them, in place of the log's last event; or (B,) such
-        times, in milliseconds since 1970 UTC.
+        times, in milliseconds since 1970 UTC. Without one, what was created since counts as new.
     :param known: what is known of the people's events, see :meth:`~.audience.Past.of`; needed where
         the domain reads it. For users of the log :class:`LogMask` knows it.
     :returns: ``(B, N + 1)`` bool; column 0 is False. None where everything may be shown.
@@ -240,6 +250,7 @@ def eligible(
         store.catalog,
         times if store.has_times else None,
         store.first_seen if domain.lifetime is not None else None,
+        asked=time is not None or not isinstance(users, pl.DataFrame),
         past=None if known is None else Past.of(known, store.feedback_kinds),
         lookups=store.lookups,
     )
@@ -252,6 +263,7 @@ def showable_to(
     times: Integers | None,
     appeared: Integers | None,
     *,
+    asked: bool,
     past: Past | None,
     lookups: dict[str, Any],
 ) -> npt.NDArray[np.bool_] | None:
@@ -259,6 +271,8 @@ def showable_to(
 
     :param times: (U,) milliseconds since 1970 UTC; None in a log without times.
     :param appeared: (N,) the same for the items; read where the domain has a ``lifetime``.
+    :param asked: whether somebody asked for these times. If not, they are the log's end, and what
+        has appeared since, by the clock, counts as new.
     :param past: what the users did; needed where the domain reads it.
     :param lookups: see :class:`~lightrec.data.audience.Audience`.
     :returns: ``(U, N + 1)`` bool; column 0 is False. None where everything may be shown.
@@ -282,7 +296,11 @@ def showable_to(
         mask = domain.eligible(audience)
     if domain.lifetime is not None and times is not None and appeared is not None:
         lifetime = domain.lifetime // timedelta(milliseconds=1)
-        alive = times[:, None] - lifetime <= appeared
+        ages = times[:, None] - appeared
+        there = (ages >= 0) | (appeared == NEVER)
+        if not asked:
+            there |= appeared <= datetime.now().timestamp() * 1000
+        alive = there & (ages <= lifetime)
         mask = alive if mask is None else mask & alive
     if mask is None:
         return None

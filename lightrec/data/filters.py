@@ -316,7 +316,7 @@ def as_value(column: pl.Series, kind: Kind, value: object) -> object:
     """
     name, text = column.name, str(value)
     if kind == "list":
-        there = column.explode()
+        there = column.explode() if isinstance(column.dtype, pl.List) else column
         members = value if isinstance(value, list | tuple) else _members(there, text)
         return [matching(there, name, str(member))[0] for member in members]
     if column.dtype == pl.Boolean:

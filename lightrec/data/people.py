@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lightrec.data import filters
 from lightrec.data.attributes import Features, user_features
-from lightrec.data.domain import domain_of
+from lightrec.data.domain import Domain, domain_of
 from lightrec.data.names import Names, several
 from lightrec.data.sequences import Positions, Sequences, padded
 from lightrec.data.store import TEST, EventStore
@@ -75,9 +75,8 @@ class People:
         return Outside.of(self.store)
 
     @cached_property
-    def _by_history(self) -> bool:
-        """Whether what may be shown goes by what people did."""
-        return domain_of(self.store).by_history
+    def _domain(self) -> Domain:
+        return domain_of(self.store)
 
     @cached_property
     def _features(self) -> Features:
@@ -103,8 +102,6 @@ class People:
         """
         name = None if user is None else self.known_as(user)
         row = None if name is None else self.rows.get(name)
-        if row is not None and profile is not None:
-            raise RecipeError("A user of the log has a profile there: give one or the other.")
         given = [row + 1 for row in self.names.find_all(several(history or ()))]
         if user is None:
             nothing = torch.zeros(1, 0, dtype=torch.long)
@@ -114,9 +111,10 @@ class People:
                 known[Key.PROFILE] = self._features(table)
         elif row is not None:
             log, ends = self.whole
-            known, table = self.events([row], log, ends[[row]]), self.store.users[[row]]
+            known = self.events([row], log, ends[[row]])
+            table = self._row(profile or {}, self.store.users[[row]])
         elif name is not None and (row := self.outside.rows.get(name)) is not None:
-            known, table = self._outsiders([row], None if profile is None else self._row(profile))
+            known, table = self._outsiders([row], profile=profile)
         else:
             raise RecipeError(
                 f"There is no user {user!r} in the log and the user table of {self.store.folder}. "
@@ -124,7 +122,7 @@ class People:
             )
         said = kinds, self.store.feedback_kinds, self.store.goal, self.store.repeats
         known = with_events(known, given, *said)
-        if self._by_history:
+        if self._domain.by_history:
             known[Key.SO_FAR] = torch.tensor([len(given)])
         return Person(known, table)
 
@@ -194,7 +192,7 @@ class People:
     def _outsiders(
         self,
         rows: Sequence[int] | Positions,
-        profile: pl.DataFrame | None = None,
+        profile: Mapping[str, object] | None = None,
         times: Positions | None = None,
     ) -> tuple[dict[str, Tensor], pl.DataFrame]:
         """Look up people who have no place in the store; of all or none there are attributes."""
@@ -202,8 +200,8 @@ class People:
         ends = log.offsets[users + 1] if times is None else log.until(users, times)
         known = self.events(rows, log, ends)
         del known[Key.USER]
-        table = table if profile is None else profile.with_columns(table[Column.USER])
-        if profile is not None or self.outside.described[rows].all():
+        table = table if profile is None else self._row(profile, table)
+        if profile or self.outside.described[rows].all():
             known[Key.PROFILE] = self._features(table)
         return known, table
 
@@ -215,7 +213,7 @@ class People:
         begins = log.offsets[users]
         known = log.details(begins, ends)
         known |= {Key.HISTORY: padded(log.items, begins, ends), Key.USER: users}
-        if self._by_history:
+        if self._domain.by_history:
             known[Key.TIME] = padded(log.times, begins, ends)
         known[Key.SEEN] = log.known(begins, ends)
         return {name: torch.from_numpy(table) for name, table in known.items()}
@@ -225,15 +223,23 @@ class People:
         history = known[Key.HISTORY]
         return history * (history <= self.store.num_items)
 
-    def _row(self, profile: Mapping[str, object]) -> pl.DataFrame:
-        """The row of a user table for a person of whom nothing but a profile is known."""
-        people = self.store.users
-        person = people.clear(1)
-        kinds = self.store.user_kinds
+    def _row(
+        self, profile: Mapping[str, object], person: pl.DataFrame | None = None
+    ) -> pl.DataFrame:
+        """The row of a user table for a person, of whom nothing else is known or what a row says.
+
+        A value of null takes away what the row says.
+        """
+        people, kinds = self.store.users, self.store.user_kinds
+        person = people.clear(1) if person is None else person
         for name, value in profile.items():
             if name not in kinds:
                 raise RecipeError(no_such("an attribute of the users", name, kinds))
-            given = filters.as_value(people[name], kinds[name], value)
+            there = people[name]
+            if more := self._domain.words_of(name, self.store.catalog):
+                there = there.explode() if isinstance(there.dtype, pl.List) else there
+                there = pl.Series(name, [*there.cast(pl.String), *more])
+            given = None if value is None else filters.as_value(there, kinds[name], value)
             person = person.with_columns(pl.Series(name, [given], people.schema[name]))
         return person
 

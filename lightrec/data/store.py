@@ -25,6 +25,8 @@ TRAIN, VALIDATION, TEST, CONTEXT, COLD = range(5)
 of held-out items, are targets, but in no history."""
 PARTS: Final = dict(zip(("train", "validation", "test", "context", "cold"), range(5), strict=True))
 
+NEVER: Final = 2**63 - 1
+"""When an item appears of which nobody knows."""
 SESSION_GAP: Final = 30 * 60_000
 """Milliseconds without an event after which a new session begins, if the log has no sessions."""
 _ARRAYS: Final = (Column.USER, Column.ITEM, Column.TIME, Column.CANDIDATES)
@@ -151,9 +153,9 @@ class EventStore:
         """(N,) int64 milliseconds since 1970 UTC: when each item appeared.
 
         That is what its attribute ``created`` says (a date or datetime), or else the time of its
-        first event. An item with neither appears after all others.
+        first event. An item with neither appears :data:`NEVER`.
         """
-        first = np.full(self.num_items + 2, np.iinfo(np.int64).max)
+        first = np.full(self.num_items + 2, NEVER)
         np.minimum.at(first, self.items, self.times)
         appeared = pl.Series(first[1:-1])
         if self.catalog.schema.get("created") in (pl.Date, pl.Datetime):

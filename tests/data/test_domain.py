@@ -195,14 +195,15 @@ def test_an_item_is_eligible_for_its_lifetime(tmp_path, monkeypatch):
     items = pl.DataFrame({"item": list("wxyz")})
     store = prepared(events, tmp_path, catalog=Catalog(items), domain=News(), new_items=True)
     assert store.catalog["item"].to_list() == ["x", "y", "z", "w"]
-    # To a at time 2, to b at time 9, and to a stranger at the end of the log, which is time 9.
-    a, b = [False, True, True, True, True], [False, False, False, True, True]
+    # To a at time 2, when z was not there, to b at time 9, and to a stranger at the end of the log,
+    # which is time 9. Of w nobody knows when it appears.
+    a, b = [False, True, True, False, True], [False, False, False, True, True]
     assert np.array_equal(eligible(store, np.array([0, 1])), [a, b])
     assert np.array_equal(eligible(store, store.users.clear(1)), [b])
     assert store.meta["restricts"]
     # A history that ends before b's event at time 3 is asked about that moment.
     mask = LogMask(store)(torch.tensor([1, 1, 0]), torch.tensor([2, 4, 2]))
-    assert mask.tolist() == [[False, False, True, True, True], b, a]
+    assert mask.tolist() == [[False, False, True, False, True], b, a]
     moments = pl.Series([8000, None, None, None]).cast(pl.Datetime("ms"))
     catalog = Catalog(items.with_columns(created=moments[[1, 0, 1, 1]]))
     created = prepared(events, tmp_path, catalog=catalog, domain=News(), new_items=True)

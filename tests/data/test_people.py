@@ -55,7 +55,9 @@ def test_whom_the_k_core_leaves_out_is_known_by_events_or_attributes(people):
     assert not known[Key.HISTORY].any()
     assert row.rows() == [("dan", 50)]
     assert known[Key.PROFILE].shape[0] == 1
-    assert people.person("cid", profile={"age": 35}).row.rows() == [("cid", 35)]
+    for user in ("cid", "ann", "dan"):  # in place of what the table says
+        assert people.person(user, profile={"age": 35}).row.rows() == [(user, 35)]
+    assert people.person("ann", profile={"age": None}).row.rows() == [("ann", None)]
     with pytest.raises(RecipeError, match="There is no user 'fay' in the log and the user table"):
         people.person("fay")
 

@@ -1,74 +1,64 @@
-"""Disclosed trades: by hand, broken, and the real file."""
+"""Disclosed trades: companies beside them, broken days and types, and the real file."""
 
 import polars as pl
 import pytest
-from lightrec_finance.readers import HouseReader
-from lightrec_testing import ReaderChecks, check_all
+from lightrec_finance.readers import InvestmentSets
+from lightrec_formats.described import described, write_example
 
 from lightrec.errors import DataError
 
-HEAD = (
-    "disclosure_year,disclosure_date,transaction_date,owner,ticker,asset_description,type,amount,"
-    "representative,cap_gains_over_200_usd\n"
-)
-FILE = "all_transactions.csv"
-
-
-def line(day="08/01/2021", traded="2021-07-30", ticker="AA", kind="purchase", who="R1", what="A"):
-    return f'2021,{day},{traded},joint,{ticker},{what},{kind},"$1,001 - $15,000",{who},False\n'
-
-
-SMALL = (
-    line("10/04/2021", "2021-09-27"),
-    line("10/04/2021", "2021-09-13", "BB", "sale_full", what="Beta"),
-    line("09/01/2021", "2021-08-02", "BB", "sale_partial", what="Beta"),
-    line("09/01/2021", "2021-08-02", "--"),
-    line(kind="exchange", who="R2"),
-)
+TRADE = '2021,10/04/2021,2021-09-27,joint,AA,A,purchase,"$1,001 - $15,000",R1,False\n'
 
 
 @pytest.fixture
-def small(tmp_path):
-    for name in ("trades", "sp500-companies"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "trades" / FILE).write_text(HEAD + "".join(SMALL))
-    names = "Symbol,Security,GICS Sector,GICS Sub-Industry\nBB,Beta Group,Energy,Oil\n"
-    (tmp_path / "sp500-companies" / "constituents.csv").write_text(names)
-    return tmp_path / "trades"
+def trades(tmp_path):
+    (folder := tmp_path / "trades").mkdir()
+    return write_example(described(InvestmentSets.descriptions)["house-stock-watcher"], folder)
 
 
-def test_trades_are_in_the_order_of_what_was_known(small, capsys):
-    check_all(ReaderChecks(HouseReader, small))
-    tables = HouseReader().read(small)
-    assert "1 of 5 trades name no ticker, and are left out." in capsys.readouterr().err
-    days = tables.log.events["time"].dt.to_string("%F")
-    assert tables.log.events.select("user", "item", "feedback", days).rows() == [
-        ("R2", "AA", "exchange", "2021-08-01"),
-        ("R1", "BB", "sale", "2021-09-01"),
-        ("R1", "BB", "sale", "2021-10-04"),
-        ("R1", "AA", "purchase", "2021-10-04"),
-    ]
-    assert tables.catalog.rows.rows() == [
-        ("AA", "A", None, None, None),
+def test_companies_may_be_described_beside_the_trades(trades):
+    names, texts = "sp500-companies/constituents.csv", "sp500-company-text/sp500_companies.csv"
+    for name in (names, texts):
+        (trades.parent / name).parent.mkdir()
+    (trades / "constituents.csv").rename(trades.parent / names)
+    (trades.parent / texts).write_text("Symbol,Longbusinesssummary\nAA,Smelts.\nAA,Melts.\n")
+    assert InvestmentSets().read(trades).catalog.rows.rows() == [
+        ("AA", "A", "Smelts.", None, None),
         ("BB", "Beta Group", None, "Energy", "Oil"),
     ]
 
 
+def test_the_title_is_what_a_share_is_called_most_often(trades):
+    (trades / "constituents.csv").unlink()
+    file = trades / "all_transactions.csv"
+    called = "".join(TRADE.replace(",A,", f",{name},") for name in ("C", " B ", "C", "B", "C", "B"))
+    file.write_text(file.read_text() + called)
+    assert InvestmentSets().read(file).catalog.rows["title"].to_list() == ["B", "Beta"]
+
+
 @pytest.mark.parametrize("traded", ["0009-06-09", "20222-08-09", "2021-11-30", "soon"])
-def test_a_day_that_cannot_be_is_named_or_dropped(small, traded):
-    (small / FILE).write_text(HEAD + 3 * line() + line("10/04/2021", traded))
+def test_a_day_that_cannot_be_is_named_or_dropped(trades, traded):
+    file = trades / "all_transactions.csv"
+    file.write_text(file.read_text() + TRADE.replace("2021-09-27", traded))
     with pytest.raises(DataError) as raised:
-        HouseReader().read_log(small)
+        InvestmentSets().read_log(trades)
     (problem,) = raised.value.problems
-    assert problem.startswith(f"Line 5, column 'disclosure_date': '10/04/2021 (traded {traded})'")
+    assert problem.startswith(f"Line 7, column 'time': '10/04/2021 (traded {traded})' is not a")
     assert "--skip-broken" in problem
-    reader = HouseReader()
-    reader.skip = small / "broken.csv"
-    assert len(reader.read_log(small)) == 3
+    reader = InvestmentSets()
+    reader.skip = trades / "broken.csv"
+    assert len(reader.read_log(trades)) == 4
+
+
+def test_a_type_that_is_not_known_is_an_error(trades):
+    file = trades / "all_transactions.csv"
+    file.write_text(file.read_text() + TRADE.replace("purchase", "gift"))
+    with pytest.raises(DataError, match=r"'house-stock-watcher' was published .*gift is no pur"):
+        InvestmentSets().read_log(trades)
 
 
 def test_the_real_file(lightrec_data, tmp_path):
-    reader = HouseReader()
+    reader = InvestmentSets()
     reader.skip = tmp_path / "broken.csv"
     tables = reader.read(lightrec_data / "house-stock-watcher")
     kinds = dict(tables.log.events["feedback"].value_counts().iter_rows())

@@ -42,7 +42,9 @@ class Set(NamedTuple):
         """The files of a table that are there."""
         if self.file and table == next(iter(self.told["files"])):
             return [self.file]
-        return sorted(self.folder.glob(self.pattern(table)))
+        told = self.told["files"][table]
+        patterns = [self.pattern(table), *([] if isinstance(told, str) else told.get("or", []))]
+        return next(filter(None, (sorted(self.folder.glob(each)) for each in patterns)), [])
 
     def shown(self, table: str) -> str:
         """The file of a table, or the pattern of several, for messages."""
@@ -64,9 +66,10 @@ class Set(NamedTuple):
         :raises DataError: where lines of the text are none of a table.
         """
         told, files = self.told["files"][table], self.paths(table)
-        how = {} if isinstance(told, str) else {n: v for n, v in told.items() if n != "file"}
+        how = {} if isinstance(told, str) else dict(told)
+        _, _, empty = (how.pop(name, None) for name in ("file", "or", "empty"))
         if not files:
-            return None
+            return empty and pl.LazyFrame(schema=dict.fromkeys(empty, pl.String))
         kind = "".join(files[0].suffixes)
         if kind.endswith(".parquet"):
             return pl.scan_parquet(files).with_row_index("line", 1)
@@ -120,7 +123,9 @@ class DescribedReader(TableReader):
       say how it is written: ``{file: x.tsv, separator: "\t", columns: [user, item]}``, with other
       arguments of ``polars.scan_csv``. With ``text: true`` these are arguments of ``TextTable``,
       which reads one file in any encoding, and knows separators of several letters. Tables have a
-      column ``line``, by whose numbers a log that has it lets messages name lines of the first file
+      column ``line``, by whose numbers a log that has it lets messages name lines of the first
+      file. ``or`` lists other places of a file, such as ``../beside/x.csv``, and ``empty`` the
+      columns of a table that has no rows where its file is missing
     - ``known_by``: columns of the first file, where its name does not say enough; or by the names
       of tables, columns of their files
     - ``log``, ``items`` and ``users``: queries in the SQL of polars. Those of the tables are left

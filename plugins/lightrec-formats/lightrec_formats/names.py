@@ -21,3 +21,11 @@ def in_common(users: pl.Series, items: pl.Series) -> npt.NDArray[np.int64]:
     counts = np.zeros((len(users), len(items)), np.int64)
     np.add.at(counts, (pairs["user"].to_numpy(), pairs["item"].to_numpy()), 1)
     return counts
+
+
+def names_in(table: pl.DataFrame, name: str) -> list[str]:
+    """The different names in a column, each a name or a list of names; none where there is none."""
+    if name not in table.columns:
+        return []
+    names: pl.Series = lists(table[name]).explode()
+    return names.drop_nulls().unique(maintain_order=True).to_list()

@@ -3,10 +3,12 @@
 from pathlib import Path
 from types import MappingProxyType
 
+import polars as pl
 from lightrec_formats.masks import Mask
+from lightrec_formats.names import names_in
 
 from lightrec.api import Audience, Domain
-from lightrec_health.harm import harmless
+from lightrec_health.harm import AGAINST, CHECKED, SAME, harmless
 
 
 class HealthDomain(Domain):
@@ -23,6 +25,13 @@ class HealthDomain(Domain):
     def eligible(self, audience: Audience) -> Mask | None:
         """Forbid what harms a person; see :func:`~lightrec_health.harm.harmless`."""
         return harmless(audience)
+
+    def words_of(self, attribute: str, items: pl.DataFrame) -> list[str]:
+        """Let people have whatever items are looked through for, by any of its names."""
+        if attribute not in AGAINST:
+            return []
+        others = [name for names in SAME.values() for name in names] * (attribute == "allergies")
+        return [*CHECKED[attribute], *others, *names_in(items, AGAINST[attribute])]
 
     def synthetic(self, folder: Path, seed: int) -> Path:
         """Write a made-up log of people who cook, some of them with allergies."""

@@ -17,6 +17,7 @@ from lightrec.data.audience import Audience
 from lightrec.errors import NotApplicable, RecipeError
 from lightrec.evaluation.held_out import HeldOutLog
 from lightrec.ranking.scorers import by_history
+from lightrec.recommend import Recommender
 from lightrec.run import Run
 
 MADE_UP = partial(made_up, "health", "Popularity", "EASE", "Demographic")
@@ -55,6 +56,16 @@ def test_what_must_not_be_shown(case):
     audience = Audience(users=people, items=things, time=pl.Series([None]))
     mask = HealthDomain().eligible(audience)
     assert (mask if mask is None else mask.astype(int).tolist()) == case["allowed"]
+
+
+def test_a_new_person_may_have_an_allergy_that_nobody_in_the_log_has(run):
+    people = Recommender(run.path).people
+    for name in ("peanuts", "Dairy"):
+        assert people.person(profile={"allergies": name}).row["allergies"][0].to_list() == [
+            name.lower()
+        ]
+    with pytest.raises(RecipeError, match="allergies"):
+        people.person(profile={"allergies": "penuts"})
 
 
 def test_scores_that_are_none(run):

@@ -1,65 +1,56 @@
-"""Recipes with health scores: by hand, broken, and the real files."""
+"""Recipes with health scores: one part, broken, and the real files; and a learner's decisions."""
 
 import pytest
-from lightrec_health.readers import FoodReader, HealthSets
+from lightrec_formats.described import described, write_example
+from lightrec_health.readers import HealthSets
 from lightrec_testing import ReaderChecks, check_all
 
 from lightrec.errors import DataError
 
-HEAD = (
-    "recipe_id,title,calories,totalFat,saturatedFat,sugars,sodium,protein,who_score,"
-    "who_normalized,health_category,tags,ingredients,duration,health_score\n"
-)
-RATINGS = "Unnamed: 0,member_id,recipe_id,rating,rating_normalized\n"
-CAKE = (
-    "7,Cake,500,24,9.4,30,100,8,.2,.4,unhealthy,\"['sweet']\","
-    "\"{'': [('large eggs', '2'), ('flour', '1')]}\",60,0.4\n"
-)
-BEANS = "8,Beans,200,2,1,3,800,8,.3,.9,healthy,,\"{'': [('beans', '2')]}\",,0.9\n"
-
 
 @pytest.fixture
-def small(tmp_path):
-    folder = tmp_path / "food"
-    folder.mkdir()
-    (folder / "recipes.csv").write_text(HEAD + CAKE + BEANS)
-    for number, name in enumerate(("train", "val", "test")):
-        row = f"{number},m{number},{7 + number % 2},{number + 2.5},0\n"
-        (folder / f"{name}_ratings.csv").write_text(RATINGS + row)
-    return folder
+def recipes(tmp_path):
+    (folder := tmp_path / "food").mkdir()
+    return write_example(described(HealthSets.descriptions)["food-who-health"], folder)
 
 
-def test_by_hand(small):
-    for path in (small, small / "val_ratings.csv"):
-        check_all(ReaderChecks(FoodReader, path))
-    tables = FoodReader().read(small)
-    events = tables.log.events.select("user", "item", "value").rows()
-    assert events == [("m0", "7", 2.5), ("m1", "8", 3.5), ("m2", "7", 4.5)]
-    cake, beans = tables.catalog.rows.iter_rows(named=True)
-    assert (cake["allergens"], beans["allergens"]) == (["gluten", "eggs"], ["none"])
-    assert cake["contraindications"] == ["diabetes", "high cholesterol"]
-    assert beans["contraindications"] == ["hypertension"]
-    assert cake["ingredients"] == ["large eggs", "flour"]
-    assert (cake["tags"], beans["tags"]) == (["sweet"], None)
-    assert (cake["health_score"], beans["minutes"]) == (0.4, None)
+def test_one_part_of_the_ratings(recipes):
+    file = recipes / "val_ratings.csv"
+    check_all(ReaderChecks(HealthSets, file))
+    tables = HealthSets().read(file)
+    assert tables.log.events.select("user", "item", "value").rows() == [("m1", "8", 3.5)]
+    assert tables.catalog.rows["allergens"].to_list() == [["gluten", "eggs"], ["none"]]
+    file.write_text(file.read_text().replace("3.5", "good"))
+    with pytest.raises(DataError, match=r"val_ratings.csv: Line 2, column 'value': 'good' is not"):
+        HealthSets().read(file)
+
+
+def test_a_recipe_is_bad_for_nothing_or_that_is_not_known(recipes):
+    file = recipes / "recipes.csv"
+    text = file.read_text().replace("9.4,30,100", "6,27,720").replace("1,3,800", "1,,800")
+    file.write_text(text)
+    rows = HealthSets().read(recipes).catalog.rows
+    assert rows["contraindications"].to_list() == [["none"], None]
 
 
 @pytest.mark.parametrize(
-    ("row", "message"),
+    ("good", "bad", "message"),
     [
-        (CAKE.replace("0.4\n", "4\n"), "Line 2, column 'health_score': '4' is not a number"),
-        (CAKE.replace("500", "many"), "Line 2, column 'calories': 'many' is not a number"),
-        (CAKE.replace("'2')", "'2'"), "Line 2, column 'ingredients'.* is not a list as Python"),
+        ("60,0.4", "60,4", "recipes.csv: not as the set .* 'health_score' .*4 is not from 0 to 1"),
+        ("500", "many", r"'food-who-health' was published .https.* 'calories' .*many"),
+        ("'2')", "'2'", "Row 1, column 'ingredients'.* is not a list as Python"),
+        ("['sweet']", "sweet", "Row 1, column 'tags': 'sweet' is not a list as Python"),
     ],
 )
-def test_what_is_broken_is_named(small, row, message):
-    (small / "recipes.csv").write_text(HEAD + row)
+def test_what_is_broken_is_named(recipes, good, bad, message):
+    file = recipes / "recipes.csv"
+    file.write_text(file.read_text().replace(good, bad, 1))
     with pytest.raises(DataError, match=message):
-        FoodReader().read(small)
+        HealthSets().read(recipes)
 
 
 def test_the_real_files(lightrec_data):
-    tables = FoodReader().read(lightrec_data / "food-who-health")
+    tables = HealthSets().read(lightrec_data / "food-who-health")
     assert (len(tables.log), tables.catalog.rows.height) == (28491, 281)
     assert tables.log.events["user"].n_unique() == 17208
     score = tables.catalog.rows["health_score"]

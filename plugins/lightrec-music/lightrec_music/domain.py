@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 import polars as pl
 from lightrec_formats.masks import Mask, every, up_to, within
+from lightrec_formats.names import names_in
 
 from lightrec.api import Audience, Domain
 
@@ -46,6 +47,10 @@ class MusicDomain(Domain):
             up_to(audience, EXPLICIT, EXPLICIT, unknown=(1, 0), read=_flags) if asked else None,
             within(audience, "territories", "country"),
         )
+
+    def words_of(self, attribute: str, items: pl.DataFrame) -> list[str]:
+        """Let people be in any country that an item names."""
+        return names_in(items, "territories") if attribute == "country" else []
 
     def synthetic(self, folder: Path, seed: int) -> Path:
         """Write the made-up log of :mod:`lightrec_music.made_up`."""

@@ -148,15 +148,9 @@ class Engine(ABC):
         """The id by which a person is known, for any of their ids."""
         return user
 
-    def describes(self, user: str | None) -> bool:
-        """Whether a person's attributes are known from the log's user table."""
-        return True
+    def check_profile(self, profile: Mapping[str, Any]) -> None:
+        """Refuse attributes of a person that lists cannot be made by.
 
-    def check_profiles(self, profiles: Mapping[str, Mapping[str, Any]]) -> set[str]:
-        """Refuse attributes of people that lists cannot be made by.
-
-        :param profiles: by people's ids.
-        :returns: whose attributes count for nothing, since the log has them.
         :raises RecipeError: where one does not fit, or none can be used.
         """
         raise RecipeError("Only a run reads attributes of people: serve the run itself.")
@@ -186,8 +180,11 @@ class Engine(ABC):
         """Answer queries; what is wrong with one does not touch the others."""
 
     @abstractmethod
-    def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
-        """The items most like an item, and how much: 1 is the highest."""
+    def similar(self, number: int, query: Query) -> tuple[list[int], list[float]]:
+        """The items most like an item, and how much: 1 is the highest.
+
+        :param query: says to whom, and how many.
+        """
 
     def best(self, scores: Tensor, k: int) -> tuple[list[int], list[float]]:
         """The items with the highest scores of those that may come at all, and these scores."""

@@ -107,13 +107,13 @@ class ExportEngine(ExportedEngine):
             slate.seconds = {part: seconds / len(queries) for part, seconds in spent.items()}
         return ranked
 
-    def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
+    def similar(self, number: int, query: Query) -> tuple[list[int], list[float]]:
         """The items whose rows point into the direction of an item's."""
         known = self.index.table
         units = normalize(torch.cat([known, self.live[:, :-1]]) - known[1:].mean(0), dim=1)
         cosines = units @ units[number]
         cosines[number] = -torch.inf
-        return self.best(cosines, k)
+        return self.best(cosines, query.k)
 
     def put(self, item: str, row: Mapping[str, Any]) -> int:
         """Take in an item: its row is the mean of the rows of items whose texts are near."""
@@ -283,7 +283,7 @@ class BlendEngine(ExportedEngine, RunEngine):
     # An export knows each person by one id, and no more of items than what is put.
     known_as, explain, checked = Engine.known_as, Engine.explain, Engine.checked
     ready, read = Engine.ready, Engine.read
-    describes, check_profiles, past = Engine.describes, Engine.check_profiles, Engine.past
+    check_profile, past = Engine.check_profile, Engine.past
 
     def recommender(self, by: str | None) -> Any:
         """The only way to rank.

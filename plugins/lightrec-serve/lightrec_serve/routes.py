@@ -123,10 +123,12 @@ def routes(
         return await service.titled(title, k)
 
     @router.get("/items/{item:path}/similar")
-    async def similar(item: Name, k: Count = 10, arm: Name | None = None) -> list[schema.Shown]:
-        """The items most like an item."""
+    async def similar(
+        item: Name, k: Count = 10, user: Name | None = None, arm: Name | None = None
+    ) -> list[schema.Shown]:
+        """The items most like an item that may be shown to a person, or to a stranger."""
         within("k", k, limits.k)
-        return await service.similar(item, k, arm)
+        return await service.similar(item, k, user, arm)
 
     @router.get("/items/{item:path}")
     async def item(item: Name) -> schema.Known:

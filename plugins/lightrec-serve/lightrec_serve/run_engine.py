@@ -90,16 +90,9 @@ class RunEngine(Engine):
         """The id by which the run knows a person, for any of their ids."""
         return self.usual.people.known_as(user)
 
-    def describes(self, user: str | None) -> bool:
-        """Whether a person has events in the log, or a row in its user table."""
-        people = self.usual.people
-        return user in people.rows or user in people.outside.rows
-
-    def check_profiles(self, profiles: Mapping[str, Mapping[str, Any]]) -> set[str]:
-        """Refuse attributes that the run does not know, and name the users of its log."""
-        for profile in profiles.values():
-            self.usual.person(None, None, profile)
-        return {user for user in profiles if self.describes(user)}
+    def check_profile(self, profile: Mapping[str, Any]) -> None:
+        """Refuse attributes that the run does not know."""
+        self.usual.person(None, None, profile)
 
     def past(self, user: str, most: int) -> Sequence[tuple[int, str | None, int | None]]:
         """Items of a person's last events in the log, with their kinds and times."""
@@ -290,6 +283,7 @@ class RunEngine(Engine):
             items,
             np.array([when]) if store.has_times else None,
             appeared,
+            asked=asked is not None,
             past=past,
             lookups=self.catalog.lookups,
         )
@@ -322,14 +316,18 @@ class RunEngine(Engine):
             return dict(row)
         return dict(row) | {Column.TEXT: with_texts(self.domain, table)[Column.TEXT][0]}
 
-    def similar(self, number: int, k: int) -> tuple[list[int], list[float]]:
+    def similar(self, number: int, query: Query) -> tuple[list[int], list[float]]:
         """The items that are chosen near an item and whose texts are like its."""
+        person = self.usual.person(self._user(query)[0], None, query.profile)
+        allowed, k = self._eligible(person, query), query.k
         if number > self.catalog.size:
             place = number - self.catalog.size - 1
             near, loud = self.newcomers.near[place], self.newcomers.loud[place]
+            near, loud = near[allowed[near]], loud[allowed[near]]
             order = loud.argsort(descending=True)[:k]
             return near[order].tolist(), (loud[order] / loud.max()).tolist()
-        return self.best(likeness(self.usual.blend.ranker, self.usual.counts, number), k)
+        alike = likeness(self.usual.blend.ranker, self.usual.counts, number)
+        return self.best(alike.masked_fill(~allowed[: len(alike)], -torch.inf), k)
 
 
 def together(people: Sequence[Person]) -> Person:

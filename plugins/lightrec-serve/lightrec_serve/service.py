@@ -106,9 +106,11 @@ class Service:
             state, known = await self._state(ask, False), False
         arm = self.arms[state.session.arm]
         said = state.said | {n: getattr(ask, n) for n in OF_PERSON if n in ask.model_fields_set}
-        if state.profile is not None and not arm.batcher.engine.describes(state.session.user):
-            said = {"profile": state.profile} | said
-        ask = ask.model_copy(update={**said, "time": self._when(ask.time, arm)})
+        # What was put of a person comes before what the session has said earlier.
+        whole = (said.get("profile"), state.profile, ask.profile)
+        profile = {name: value for each in whole for name, value in (each or {}).items()}
+        more = {"profile": profile or None, "time": self._when(ask.time, arm)}
+        ask = ask.model_copy(update=said | more)
         query = Query(
             shown=await self.sessions.shown(state, known) if ask.more else (),
             user=state.session.user,
@@ -214,20 +216,17 @@ class Service:
         return counts
 
     async def put_users(self, people: Sequence[Person]) -> dict[str, list[str]]:
-        """Store attributes of people whom no log has; their next sessions know them.
+        """Store attributes of people, which their next requests know.
 
-        :returns: whose are stored, and who is in a log, by whose user table they are known.
+        :returns: whose are stored.
         :raises RecipeError: where one does not fit the run's; then none is stored.
         """
         rows = {self._known_as(each.user) or each.user: dict(each.attributes) for each in people}
-        known = set[str]()
         for arm in self.arms.values():
-            known |= await arm.batcher.reading.call(
-                partial(arm.batcher.engine.check_profiles, rows)
-            )
-        stored = {user: row for user, row in rows.items() if user not in known}
-        await self.writes.call(self.store.put_users, stored)
-        return {"users": [*stored], "in_log": sorted(known)}
+            for row in rows.values():
+                await arm.batcher.reading.call(partial(arm.batcher.engine.check_profile, row))
+        await self.writes.call(self.store.put_users, rows)
+        return {"users": [*rows]}
 
     async def forget_events(self, session: str, ids: Sequence[str]) -> int:
         """Erase events of a session, such as wrong ones, which may then be sent anew."""
@@ -235,15 +234,22 @@ class Service:
         counts = await self.writes.call(personal.erase, self.store, wrong)
         return counts["feedback"]
 
-    async def similar(self, item: str, k: int, arm: str | None = None) -> list[Shown]:
-        """The items most like an item.
+    async def similar(
+        self, item: str, k: int, user: str | None = None, named: str | None = None
+    ) -> list[Shown]:
+        """The items most like an item, of those that may be shown to a person.
 
+        :param user: a person; None for one of whom nothing is known.
+        :param named: the arm that answers.
         :raises Unknown: where there is no such item.
         """
-        batcher = self._arm(arm).batcher
-        engine = batcher.engine
-        number = numbered(engine, item)
-        numbers, scores = await batcher.reading.call(lambda: engine.similar(number, k))
+        arm = self._arm(named)
+        engine = arm.batcher.engine
+        number, user = numbered(engine, item), self._known_as(user)
+        known = None if user is None else await self.reads.call(self.store.known_of, "", user)
+        profile = None if known is None else known.profile
+        query = Query(user=user, profile=profile, k=k, time=self._when(None, arm))
+        numbers, scores = await arm.batcher.reading.call(lambda: engine.similar(number, query))
         return _places(engine, numbers, scores)
 
     async def reload(self, name: str | None = None) -> dict[str, Any]:

@@ -219,7 +219,7 @@ class Sessions:
         """Read what is stored of a session."""
         name, user = state.session.id, state.session.user
         known = await self.reads.call(self.store.known_of, name, user)
-        state.profile, state.written, state.elsewhere = known.profile, known.there, state.begun
+        state.written, state.elsewhere = known.there, state.begun
         if state.begun:
             if known.answer is not None:
                 shown = await self.reads.call(self.store.shown, name, known.answer)
@@ -230,7 +230,7 @@ class Sessions:
 
     async def _with_events(self, state: State, known: KnownOf) -> State:
         """Read the events that a session knows."""
-        state.events, state.before = [], 0
+        state.events, state.before, state.profile = [], 0, known.profile
         if known.events:
             of = state.session.id, state.session.user, REMEMBERED
             state.events, state.before = await self.reads.call(self.store.happened, *of)

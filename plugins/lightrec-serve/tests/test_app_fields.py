@@ -56,12 +56,20 @@ def test_what_the_field_forbids_never_comes(client, grown, more):
         odd = {*items(slate_of(http, user="u1", k=60, **more))}
         even = {*items(slate_of(http, user="u2", k=60, **more))}
         stranger = {*items(slate_of(http, history=["i5"], k=60, **more))}
+        to = {user: {"k": 60} | ({"user": user} if user else {}) for user in ("u2", "u1", "")}
+        found = [http.get("/items/i40/similar", params=whom).json() for whom in to.values()]
+        like = [{each["item"] for each in some} for some in found]
+    recommender = Recommender(grown)
+    alike = [{*recommender.similar("i40", k=60, user=user or None)["item"]} for user in to]
     songs = {f"i{number}" for number in range(36, 48)}
     for forbidden in (odd, stranger):
         assert "plain" in forbidden
         assert not forbidden & ({"adult", "i0"} | songs)
     assert {"plain", "adult", "i0"} < even
     assert songs & even
+    for some, *others in (like, alike):
+        assert songs & some
+        assert not songs & {*others[0], *others[1]}
 
 
 def test_a_slate_is_shown_at_the_time_that_is_said_and_else_at_that_of_the_log(

@@ -194,7 +194,6 @@ ODD = {
         b'{"history": ["(.*)[", "\\\\"]}',
         b'{"only": ["kind=~["]}',
         b'{"exclude": ["kind!=tea", "year<1990"]}',
-        b'{"profile": {}, "user": "u1"}',
         b'{"by": "reader"}',
         b'{"new": 2, "explore": true}',
         b'{"session": "' + b"s" * 301 + b'"}',
@@ -258,7 +257,7 @@ def test_what_cannot_be_answered_is_refused_in_a_sentence(client, tiny_run):
 
 def test_an_error_of_the_service_shows_nothing_of_it(client, tiny_run, caplog):
     class Broken(RunEngine):
-        def similar(self, number, k):
+        def similar(self, number, query):
             raise ValueError(f"secret of {tiny_run}")
 
     with client(lambda: Broken(tiny_run)) as http, caplog.at_level(logging.ERROR, "lightrec.serve"):

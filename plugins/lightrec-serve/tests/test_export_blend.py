@@ -80,7 +80,7 @@ def test_lists_are_those_of_recommend_and_of_the_service(made):
     for engine in (export_engine, served):
         engine.put("fresh", {"title": "Fresh"})
         engine.catalog.delete(["fresh", items[0]])
-    assert export_engine.similar(3, 5)[0] == served.similar(3, 5)[0]
+    assert export_engine.similar(3, Query(k=5))[0] == served.similar(3, Query(k=5))[0]
 
 
 def test_lists_in_batches_are_those_of_recommend(made):

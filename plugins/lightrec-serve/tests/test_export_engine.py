@@ -191,7 +191,7 @@ def test_an_engine_and_lists_in_batches_keep_to_standing_rules(people, tmp_path,
         assert [f"i{n}" for n in items(answer)] == row
         assert answer.pinned == {10}
         assert {*items(answer)} - {4, 10} <= {*free[:4]}
-    assert {number % 2 for number in engine.similar(2, 9)[0]} == {0}
+    assert {number % 2 for number in engine.similar(2, Query(k=9))[0]} == {0}
     (tmp_path / "rules.yaml").write_text("pins: [{item: i10, place: 2, people: country=DE}]")
     with pytest.raises(RecipeError, match="Nobody's attributes are known here"):
         ExportEngine(tmp_path)

@@ -78,7 +78,10 @@ def test_attributes_that_are_put_are_a_persons_profile(client, tiny_run, tmp_pat
     with client(lambda: engine) as http:
         assert profile(http) is None
         put = http.put("/users", json={"users": [new, new | {"user": "u3"}]})
-        assert put.json() == {"users": ["ann"], "in_log": ["u3"]}
+        assert put.json() == {"users": ["ann", "u3"]}
+        slate_of(http, user="u3")
+        assert asked[-1].profile == {"age": 64}, "also of somebody whom the log has"
+        assert engine.usual.person("u3", None, {"age": 64}).row["age"].to_list() == [64]
         assert profile(http) == {"age": 64}
         assert profile(http, profile={"age": 20}) == {"age": 20}, "what a request says comes first"
         assert [row["user"] for row in http.get("/people/ann").json()["users"]] == ["ann"]

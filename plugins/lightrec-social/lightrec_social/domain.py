@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 from lightrec_formats.masks import between, every
-from lightrec_formats.names import in_common
+from lightrec_formats.names import in_common, names_in
 
 from lightrec.api import Audience, Column, Domain
 
@@ -48,6 +48,10 @@ class SocialDomain(Domain):
             own = [in_common(users[name], items[MAKER]) for name in names]
             others = np.sum(own, 0) == 0
         return every(audience, others, between(audience, "created", "expires"))
+
+    def words_of(self, attribute: str, items: pl.DataFrame) -> list[str]:
+        """Let people block whoever made an item."""
+        return names_in(items, MAKER) if attribute == BLOCKED else []
 
     def synthetic(self, folder: Path, seed: int) -> Path:
         """Write the made-up log of :mod:`lightrec_social.made_up`."""

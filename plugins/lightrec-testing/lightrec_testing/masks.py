@@ -145,7 +145,7 @@ class MaskChecks(BatchChecks):
     def eligible(self) -> Faults:
         """What may be shown is None or a NumPy array of bool, a row for each user and a column for
         each item, whatever is known of them and of what they did; it is the same alone, among
-        others, and every time.
+        others, and every time. The words that people may have are strings.
         """
         domain, case = self.make(), self.case
         tables = [table.clone() for table in (case.users, case.items)]
@@ -161,6 +161,9 @@ class MaskChecks(BatchChecks):
         each = [case.of_people(slice(n, n + 1)).mask(domain) for n in range(case.users.height)]
         masks = [mask for mask in each if mask is not None]
         alone = np.concatenate(masks) if len(masks) == len(each) else None
+        for name in case.users.columns:
+            if not all(isinstance(word, str) for word in domain.words_of(name, case.items)):
+                yield f"`words_of` gives something else than strings for {name!r}."
         yield from differences({"all": whole, "again": whole}, {"all": again, "again": alone})
         yield from differences(dict(enumerate(tables)), {0: case.users, 1: case.items})
 

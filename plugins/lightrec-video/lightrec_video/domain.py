@@ -6,6 +6,7 @@ from typing import Final
 
 import polars as pl
 from lightrec_formats.masks import Mask, between, every, up_to, within
+from lightrec_formats.names import names_in
 
 from lightrec.api import Audience, Column, Domain
 
@@ -56,6 +57,10 @@ class VideoDomain(Domain):
             between(audience, "licence_starts", "licence_ends"),
             within(audience, "territories", "country"),
         )
+
+    def words_of(self, attribute: str, items: pl.DataFrame) -> list[str]:
+        """Let people be in any country that an item names."""
+        return names_in(items, "territories") if attribute == "country" else []
 
     def sample(self) -> Path:
         """Fetch MovieLens-100K, or find it where it was fetched before.
