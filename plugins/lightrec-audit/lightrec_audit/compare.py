@@ -127,8 +127,8 @@ def compare(
     log, split = receipts[0]["log"], receipts[0]["split"]
     print(table.markdown())
     print(
-        f"\n{split['test events']:,} test events of {log['users']:,} users, all {log['items']:,} "
-        f"items ranked; log {str(log['hash'])[:8]}, split {str(split['hash'])[:8]}."
+        f"\n{split['test events']:,} test events of {log['users']:,} users, ranked among those of "
+        f"{log['items']:,} items that may be shown; log {str(log['hash'])[:8]}, split {str(split['hash'])[:8]}."
     )
     if out is None:
         return

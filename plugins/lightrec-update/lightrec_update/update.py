@@ -28,7 +28,8 @@ from lightrec_update.append import NothingNew, append_log
 
 NEXT: Final = Path(VERSIONS, ".next")
 """In a run: the version that is being made."""
-EVALUATORS: Final = [{"class_path": "HeldOutLog", "init_args": {"max_events": 20_000}}]
+SESSIONS: Final = "SimulatedSessions"
+"""The evaluator that needs user models and a policy, which no update makes."""
 LEARNED: Final = ("data", "ranker", FINAL)
 STAGES: Final = (*LEARNED, EVALUATE)
 APPEND: Final = f"{append_log.__module__}.{append_log.__qualname__}"
@@ -203,7 +204,8 @@ def make(
         stages[name] = Stage(name, recipe, room / name, overridden, read, command, dict(stages))
     if present.has(EVALUATE):
         recipe = {**present.stamp(EVALUATE)["recipe"], "reads": ["data", "ranker"]}
-        recipe["evaluators"] = EVALUATORS
+        judges = [each for each in recipe["evaluators"] if SESSIONS not in each["class_path"]]
+        recipe["evaluators"] = judges
         stages[EVALUATE] = Stage(EVALUATE, recipe, room / EVALUATE, [], {}, command, dict(stages))
     for number, stage in enumerate(stages.values(), start=1):
         do(stage, f"[{number}/{len(stages)}] {stage.name}", not stage.is_current())
