@@ -128,7 +128,8 @@ def compare(
     print(table.markdown())
     print(
         f"\n{split['test events']:,} test events of {log['users']:,} users, ranked among those of "
-        f"{log['items']:,} items that may be shown; log {str(log['hash'])[:8]}, split {str(split['hash'])[:8]}."
+        f"{log['items']:,} items that may be shown; log {str(log['hash'])[:8]}, "
+        f"split {str(split['hash'])[:8]}."
     )
     if out is None:
         return
