@@ -10,6 +10,7 @@ pytest.importorskip("lightrec_generate", reason="its generator is among what is 
 
 from lightrec_generate.identifiers import Identifiers
 from lightrec_generate.module import GeneratorData, GeneratorModule
+from lightrec_lab.replay import ReplayPolicyModule
 
 from lightrec.data.share import Share
 from lightrec.errors import LightrecError
@@ -24,9 +25,9 @@ from tests.processes import apart, free_port
 pytestmark = pytest.mark.slow  # Two more processes import torch.
 
 SHARED = ["ranking softmax", "ranking sampled", "choice pooled", "choice maxent", "generator"]
-POLICIES = ["policy ppo", "policy slate-sarsa", "policy uneven", "offline iql", "offline bc"]
+POLICIES = ["policy ppo", "policy slate-sarsa", "policy uneven", "replay soft-q", "offline iql"]
+POLICIES += ["replay uneven", "offline bc"]
 ALONE = {
-    "replay soft-q": "ReplayPolicyModule keeps what was played in the buffer of one process",
     "imitation GAIL": "GAIL learns in one process",
     "policy odd": "9 sessions cannot be shared out evenly",
 }
@@ -66,9 +67,12 @@ def made(name, folder):
     if name == "generator":
         data = GeneratorData(str(folder / "data"), str(folder / "identifiers"), batch_size=8)
         return GeneratorModule(data.num_items, 0, without_dropout=1.0), data
-    data = policy_data(folder, max_steps=6, leave_rate=0.4, slate_size=2)
-    settings = UNEVEN if name == "policy uneven" else {"sessions": 9}
-    return PolicyModule(data.num_items, data.vector_size, **settings), data
+    replays = name == "replay uneven"
+    kind, slates = (ReplayPolicyModule, 1) if replays else (PolicyModule, 2)
+    data = policy_data(folder, max_steps=6, leave_rate=0.4, slate_size=slates)
+    settings = {"sessions": 9} if name == "policy odd" else UNEVEN
+    more = {"warm_up": 8, "n_step": 2} if replays else {}
+    return kind(data.num_items, data.vector_size, **settings, **more), data
 
 
 def train(name, folder, world):

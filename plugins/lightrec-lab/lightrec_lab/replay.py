@@ -90,7 +90,8 @@ class ReplayPolicyModule(PlayingStage):
     One batch of the data module is one iteration: play ``steps`` steps of ``sessions`` sessions,
     put them into the buffer, and move ``updates`` times on ``batch_size`` transitions drawn from
     it. Sessions that were cut are bootstrapped, those that ended are not. Checkpoints hold the
-    buffer, so that a resumed run goes on as an unbroken one would have.
+    buffer, so that a resumed run goes on as an unbroken one would have. Of several processes each
+    plays its own sessions and keeps what all have played; of what is drawn it takes its share.
 
     :param num_items: number of items N.
     :param vector_size: length of the data module's item vectors.
@@ -143,11 +144,6 @@ class ReplayPolicyModule(PlayingStage):
             )
         self._memory_state: dict[str, Any] | None = None
 
-    @property
-    def alone(self) -> str:
-        """Why one process alone may train it: checkpoints hold the first one's buffer only."""
-        return f"{type(self).__name__} keeps what was played in the buffer of one process"
-
     @cached_property
     def buffer(self) -> TensorDictReplayBuffer:
         """The steps that were played, as they were left by a checkpoint or empty."""
@@ -176,20 +172,34 @@ class ReplayPolicyModule(PlayingStage):
         played = self._play()
         self._log_play(played)
         learns = self._teach(played, batch_index)
-        self.buffer.extend(self._transitions(played))
+        self.buffer.extend(self._of_all(self._transitions(played)))
         if len(self.buffer) < self.settings.warm_up or not learns:
             return
-        outcomes = []
+        outcomes, share, size = [], self.ground.train.share, self.settings.batch_size
+        part = len(range(size)[share.rows]) * share.world / size
         for _ in range(self.settings.updates):
-            outcomes.append(self.update(self.learner.losses(self._drawn())))
+            outcomes.append(self.update(self.learner.losses(self._drawn()), part=part))
             self.learner.follow_up()
         self.log_means(*outcomes)
 
+    def _of_all(self, rows: TensorDictBase) -> TensorDictBase:
+        """Transitions (B · T,) of all processes, as they would follow each other in one."""
+        world, steps = self.ground.train.share.world, self.settings.steps
+
+        def gathered(part: Tensor) -> Tensor:
+            every = self.all_gather(part)
+            assert isinstance(every, Tensor)
+            each = every.reshape(world, len(rows) // steps, steps, *part.shape[1:])
+            return each.transpose(0, 1).flatten(0, 2)
+
+        return rows.apply(gathered, batch_size=[world * len(rows)])
+
     @torch.no_grad()
     def _drawn(self) -> TensorDictBase:
-        """Draw transitions, and say what a reward that learns makes of them now."""
-        rows = self._whole(self.buffer.sample())
-        reward = self.reward
+        """Draw this process's transitions, and say what a reward that learns makes of them now."""
+        share, reward = self.ground.train.share, self.reward
+        share.check(self.settings.batch_size, "transitions in a batch")
+        rows = self._whole(self.buffer.sample()[share.rows])
         if not isinstance(reward, ImitationReward):
             return rows
         rows[DEMONSTRATED] = torch.zeros_like(rows["next", "reward"])
