@@ -4,6 +4,8 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
@@ -267,3 +269,16 @@ def test_ranges_and_choices_of_any_kind():
 def test_what_is_no_range_and_no_choice_is_refused(values, sentence):
     with pytest.raises(DataError, match=f"^space.yaml: model.size: .*{re.escape(sentence)}"):
         parse_space(f"model.size: {values}", "space.yaml")
+
+
+@pytest.mark.slow  # Ray starts processes.
+def test_ray_tune_searches_by_the_script_of_the_documentation(folder):
+    pytest.importorskip("ray.tune", reason="Ray is a package of its own")
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "tune.md"
+    script = page.read_text(encoding="utf-8").split("```python no-run\n")[1].split("```")[0]
+    quick = script.replace("30", "2").replace('"ranker"]', f'"ranker", *{QUICK}]', 1)
+    Path("search.py").write_text(quick)
+    ended = subprocess.run([sys.executable, "search.py"], capture_output=True, text=True)
+    assert not ended.returncode, ended.stderr
+    found = re.findall(r"^--ranker\.(\S+)=\d", ended.stdout, re.MULTILINE)
+    assert found == list(yaml.safe_load(SPACE))[:2], ended.stdout
