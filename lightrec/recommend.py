@@ -114,9 +114,7 @@ class Recommender(ListRanking):
             below 1, or a time is given and the log has none.
         """
         if user is None and history is None and profile is None and ask is None:
-            raise RecipeError(
-                "Give a user of the log, or a history, a profile or both of these, or a wish."
-            )
+            raise RecipeError("Give a user of the log, a history, a profile or a wish.")
         k = self.length(k)
         known, person = self.person(user, history, profile)
         if discover:

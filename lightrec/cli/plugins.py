@@ -166,9 +166,7 @@ def new(
         )
     installed = plugins.installed()
     if installed.package(distribution) or word in installed.parts["domains"]:
-        raise RecipeError(
-            f"A plugin or domain called {word!r} is installed already: take another name."
-        )
+        raise RecipeError(f"A plugin or domain {word!r} is installed already: take another name.")
     folder = to or Path(distribution)
     if folder.exists():
         raise RecipeError(f"{folder} exists already; name another folder with --to.")

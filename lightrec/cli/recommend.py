@@ -99,9 +99,7 @@ def recommend(
     if k < 1:
         raise RecipeError(f"-k must be at least 1, not {k}.")
     if all and out is None:
-        raise RecipeError(
-            "--all writes a file: name it with --out, for example --out recs.parquet."
-        )
+        raise RecipeError("--all writes a file: name it with --out, such as --out recs.parquet.")
     if ask is not None and by not in (None, "blend"):
         raise RecipeError(f"A wish goes with what the blend says: leave out --by {by}.")
     if before and not all:

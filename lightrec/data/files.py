@@ -245,9 +245,7 @@ def stamp(folder: Path) -> dict[str, Any]:
             "with `lightrec run`, or name another run folder."
         )
     if (facts := _noted(path)) is None:
-        raise RunError(
-            f"{path} is damaged: it is no note of a finished stage. Make the stage again."
-        )
+        raise RunError(f"{path} is damaged: it notes no finished stage. Make the stage again.")
     return facts
 
 

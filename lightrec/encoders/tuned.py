@@ -74,9 +74,7 @@ def tuned(encoder: Encoder | None, stage: str | None) -> Encoder | None:
     if encoder is None or stage is None:
         return encoder
     if not (said := read_json(Path(stage) / TUNED)):
-        raise RecipeError(
-            f"{stage} has no {TUNED}, and so is no folder that the stage text has left."
-        )
+        raise RecipeError(f"{stage} has no {TUNED}, so it is no folder of the stage text.")
     if "from" not in said:
         return encoder
     if not isinstance(encoder, TextEncoder) or said["from"] != encoder.model:

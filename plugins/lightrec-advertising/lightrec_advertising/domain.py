@@ -1,5 +1,6 @@
 """Advertising: caps, budgets and flights as a hard mask, and a made-up ad server."""
 
+import math
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -96,7 +97,7 @@ class AdvertisingDomain(Domain):
             pl.Series([*ads]),
             feedback=np.where(bought, "conversion", "click"),
             candidates=ads[offers[made.numbers, made.users]].tolist(),
-            propensity=1 / ADS,
+            propensity=1 / math.perm(ADS, SHOWN),  # of the slate in its order
         )
         return write_made_up(folder, log, items, users, appeal)
 

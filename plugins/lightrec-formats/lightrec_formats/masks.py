@@ -91,6 +91,15 @@ def within(audience: Audience, places: str, user: str) -> Mask | None:
     return ~named.fill_null(False).to_numpy() | (in_common(here, items) > 0)
 
 
+def without(audience: Audience, kind: str) -> Mask:
+    """Forbid what people have an event of this kind about, such as a ban, known to be of it."""
+    past = audience.past
+    number = 1 + [*past.kind_names, kind].index(kind)
+    allowed = np.ones((audience.users.height, audience.items.height + 2), bool)
+    np.put_along_axis(allowed, past.history * (past.kinds == number), False, axis=1)
+    return allowed[:, 1:-1]
+
+
 def amounts(table: pl.DataFrame, name: str) -> pl.Series:
     """A column of numbers of 0 or more; null where there is none."""
     if name not in table.columns or table[name].dtype.is_nested():

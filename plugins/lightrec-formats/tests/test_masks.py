@@ -7,9 +7,10 @@ import polars as pl
 import pytest
 
 from lightrec import plugins
-from lightrec.api import Audience, DataError
+from lightrec.api import Audience, DataError, Key, Past
 
 NOW = pl.Series("time", [datetime(2025, 3, 1, 12, tzinfo=UTC)] * 3, pl.Datetime("ms", "UTC"))
+NOTHING = Past.of({Key.HISTORY: np.zeros((3, 1), np.int64)}, [])
 CASES = {
     "stock": ("ecommerce", {"stock": [0, 1, None]}, {}, [[0, 1, 1]] * 3),
     "season": (
@@ -47,7 +48,9 @@ CASES = {
 @pytest.mark.parametrize(("field", "items", "users", "allowed"), CASES.values(), ids=CASES)
 def test_what_is_forbidden(field, items, users, allowed):
     people, things = pl.DataFrame({"user": [*"uvw"], **users}), pl.DataFrame({"item": [*"abc"]})
-    audience = Audience(users=people, items=things.with_columns(**_series(items)), time=NOW)
+    audience = Audience(
+        users=people, items=things.with_columns(**_series(items)), time=NOW, past=NOTHING
+    )
     mask = plugins.installed().get("domains", field).made().eligible(audience)
     assert mask is None if allowed is None else np.array_equal(mask, np.array(allowed, bool))
 

@@ -1,4 +1,4 @@
-"""Recipes with health scores: one part, broken, and the real files; and a learner's decisions."""
+"""Recipes with health scores: one part, broken, and the real files."""
 
 import pytest
 from lightrec_formats.described import described, write_example
@@ -59,17 +59,3 @@ def test_the_real_files(lightrec_data):
     assert sum("unknown" in each for each in held) < 140
     assert sum(not {"milk", "unknown"} & {*each} for each in held) > 40
     assert sum("nuts" not in each and "unknown" not in each for each in held) > 120
-
-
-def test_decisions_have_the_probability_of_what_was_decided(tmp_path):
-    path = tmp_path / "decisions.csv"
-    path.write_text(
-        "user_id,user_decision_t,decision_time,action,prob,quality\n"
-        "u1,0,2023-03-10 07:30:00,1,0.4,95\nu1,1,2023-03-10 17:00:00,0,0.3,0\n"
-    )
-    check_all(ReaderChecks(HealthSets, path))
-    rows = HealthSets().read(path).log.events.select("item", "value", "propensity").rows()
-    assert rows == [("prompt", 95, 0.4), ("none", 0, 0.7)]
-    path.write_text(path.read_text().replace(",1,0.4", ",yes,0.4"))
-    with pytest.raises(DataError, match="Line 2 has no item"):
-        HealthSets().read(path)

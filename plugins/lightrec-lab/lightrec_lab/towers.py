@@ -47,9 +47,7 @@ class MeanPooling(UserTower):
     def __init__(self, size: int, heads: int = 2, dropout: float = 0.4) -> None:
         super().__init__()
         if heads < 1 or size % heads:
-            raise ValueError(
-                f"The width {size} cannot be divided into {heads} groups: choose a multiple."
-            )
+            raise ValueError(f"The width {size} is no multiple of {heads} groups: choose one.")
         self.heads = heads
         self.dropout = nn.Dropout(dropout)
         half_life = 2.0 ** torch.linspace(0, 5, heads)

@@ -4,7 +4,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import polars as pl
-from lightrec_formats.masks import Mask, every, up_to, within
+from lightrec_formats.masks import Mask, every, up_to, within, without
 from lightrec_formats.names import names_in
 
 from lightrec.api import Audience, Domain
@@ -16,14 +16,15 @@ EXPLICIT = "explicit"
 class MusicDomain(Domain):
     """Music, which people play again: ``Hyperballad. Artist: Björk. Tags: electronic, icelandic``.
 
-    A skip stays in the history and is never a target. What must not be shown is read from
-    attributes, each of which a log may lack: ``explicit`` of tracks, true where they are, and of
-    listeners, false where they want or may hear none; ``territories`` of tracks, the countries in
-    which they may be played, and ``country`` of listeners.
+    A skip stays in the history and is never a target. What its listener banned does not come again.
+    What else must not be shown is read from attributes, each of which a log may lack: ``explicit``
+    of tracks, true where they are, and of listeners, false where they want or may hear none;
+    ``territories`` of tracks, the countries in which they may be played, and ``country`` of
+    listeners.
     """
 
     name = "music"
-    repeats = True
+    repeats, by_history = True, True
     words = MappingProxyType(
         {
             "title": "{}",
@@ -36,7 +37,7 @@ class MusicDomain(Domain):
     feedback = MappingProxyType({"play": 1.0, "count": 1.0, "love": 2.0, "skip": -1.0, "ban": -1.0})
 
     def eligible(self, audience: Audience) -> Mask | None:
-        """Forbid explicit tracks to those who want none, and tracks outside of their territories.
+        """Forbid banned tracks, explicit ones to those who want none, and those of elsewhere.
 
         Where listeners were asked, a stranger, too, hears none that is explicit; a track of which
         it is not known counts as explicit.
@@ -44,8 +45,9 @@ class MusicDomain(Domain):
         asked = EXPLICIT in audience.items.columns and EXPLICIT in audience.users.columns
         return every(
             audience,
-            up_to(audience, EXPLICIT, EXPLICIT, unknown=(1, 0), read=_flags) if asked else None,
+            up_to(audience, EXPLICIT, EXPLICIT, unknown=(1, 0)) if asked else None,
             within(audience, "territories", "country"),
+            without(audience, "ban"),
         )
 
     def words_of(self, attribute: str, items: pl.DataFrame) -> list[str]:
@@ -57,8 +59,3 @@ class MusicDomain(Domain):
         from lightrec_music.made_up import listening  # whoever asks only for words needs none
 
         return listening(folder, seed)
-
-
-def _flags(table: pl.DataFrame, name: str) -> pl.Series:
-    """A column of truth values as 1 and 0; null where there is none."""
-    return table[name].cast(pl.Boolean, strict=False).cast(pl.Int64)

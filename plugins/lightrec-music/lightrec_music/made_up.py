@@ -25,6 +25,8 @@ SATED: Final = 6.0
 REST: Final = 2.0
 """and the days after which so much less is left, by a factor of e."""
 
+BANNED: Final = 0.05
+"""The share of last skips of a track that ban it."""
 EXPLICIT: Final = 0.15
 """The share of explicit tracks."""
 COUNTRIES: Final = ("NO", "SE", "DK")
@@ -92,7 +94,10 @@ def listening(folder: Path, seed: int) -> Path:
     )
     skips = skipped(made.users, made.numbers, made.items)
     sittings = [f"{user} {n}" for user, n in zip(made.users, made.numbers // SITTING, strict=True)]
-    feedback = np.where(skips, "skip", "play")
+    last = pl.DataFrame([made.users, made.items]).select(pl.struct(pl.all()).is_last_distinct())
+    # What is banned does not come again.
+    bans = skips & last.to_series().to_numpy() & (chance.random(len(skips)) < BANNED)
+    feedback = np.where(bans, "ban", np.where(skips, "skip", "play"))
     log = made.log(users["user"], tracks["item"], feedback=feedback, session=sittings)
     return write_made_up(folder, log, tracks, users, appeal)
 

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -11,6 +12,7 @@ from lightrec_music.familiarity import DiscoveryReward, liked, marked
 from lightrec_testing import parametrize_checks, plugin_checks
 from tensordict import TensorDict
 
+from lightrec.data.audience import Audience, Past
 from lightrec.errors import RecipeError
 from lightrec.keys import Key
 
@@ -18,11 +20,16 @@ MADE_UP = partial(made_up, "music", "Popularity", "ItemKNN", "EASE", "RepeatCons
 
 
 def forbidden(store):
-    """Mark explicit tracks for those who want none, and tracks of another country."""
+    """Mark explicit tracks for those who want none, those of another country, and the banned."""
     users, tracks = store.users, store.catalog
     licensed = tracks["territories"].fill_null(value=[]).to_list()
     abroad = [[bool(only) and at not in only for only in licensed] for at in users["country"]]
-    return (~users["explicit"].to_numpy()[:, None] & tracks["explicit"].to_numpy()) | abroad
+    banned = np.zeros((store.num_users, store.num_items), bool)
+    where = np.asarray(store.feedback) == 1 + store.feedback_kinds.index("ban")
+    owners = np.repeat(np.arange(store.num_users), np.diff(store.offsets))
+    banned[owners[where], np.asarray(store.items)[where] - 1] = True
+    explicit = ~users["explicit"].to_numpy()[:, None] & tracks["explicit"].to_numpy()
+    return explicit | abroad | banned
 
 
 @parametrize_checks(
@@ -41,6 +48,14 @@ def test_words_and_worths():
     assert worths == {"play": 1.0, "skip": -1.0, "ban": -1.0, "love": 2.0}
 
 
+def test_what_was_banned_does_not_come_again():
+    events = {Key.HISTORY: np.array([[1, 2, 3]]), Key.FEEDBACK: np.array([[1, 2, 0]])}
+    tables = {"users": pl.DataFrame({"user": ["a"]}), "items": pl.DataFrame({"item": [*"wxyz"]})}
+    past = Past.of(events, ["ban", "play"])  # the third is of no known kind
+    allowed = MusicDomain().eligible(Audience(**tables, time=pl.Series([None]), past=past))
+    assert allowed.tolist() == [[False, True, True, True]]
+
+
 def test_reward():
     history, slate = torch.tensor([[0, 0, 7, 3, 4]] * 4), torch.tensor([[7], [9], [4], [9]])
     taken = torch.tensor([[True], [True], [True], [False]])
@@ -55,7 +70,7 @@ def test_reward():
 def test_a_skip_makes_nothing_familiar():
     store = MADE_UP().store
     kinds = dict(zip(["nothing", *store.feedback_kinds], liked(store).tolist(), strict=True))
-    assert kinds == {"nothing": True, "play": True, "skip": False}
+    assert kinds == {"nothing": True, "play": True, "skip": False, "ban": False}
     play, skip = (1 + store.feedback_kinds.index(kind) for kind in ("play", "skip"))
     history, feedback = torch.tensor([[[0, 2, 1, 2]], [[0, skip, skip, play]]])
     batch = {Key.HISTORY: history, Key.FEEDBACK: feedback}

@@ -174,9 +174,10 @@ class Standing:
         self.pins: list[tuple[int, int, Filter | None]] = []
         for pin in rules.pins:
             whom = f" for {pin.people}" * bool(pin.people)
-            self.account.append(f"{pin.item}: pinned to place {pin.place}{whom}")
+            self.account.append(f"{pin.item}: pinned to place {pin.place}{whom}, if it may come")
             self.pins.append((pin.place - 1, find(str(pin.item)), among(pin.people)))
         self.limits = [(_members(items, each.per, kinds), each.places) for each in rules.at_most]
+        self.account += [f"{x.per}: at most {x.places} of one in a list" for x in rules.at_most]
         self.slack, self.value = 0.0, None
         if rules.tie_break is not None:
             by = rules.tie_break.by

@@ -185,9 +185,7 @@ class Sessions:
         else:
             held = await self.reads.call(self.store.begin, state.session)
             if replace(held, began=0) != replace(state.session, began=0):
-                raise Conflict(
-                    "Another person has begun this session: leave it out, and one begins."
-                )
+                raise Conflict("Another person began this session: leave it out, and one begins.")
         state.begun = True
         self._hold(state)
 

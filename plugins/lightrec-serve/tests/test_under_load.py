@@ -20,7 +20,7 @@ SLOW = {
     "a misspelt name": (
         "engine.catalog.names._misspelt",
         "POST /recommend",
-        {"history": ["tea numbr 6"]},
+        MISSPELT,
     ),
     "a condition": ("engine.catalog._leave", "POST /recommend", {"exclude": "i5"}),
     "another ranker": ("engine.usual.ranked_otherwise", "POST /recommend", {"by": "ranker"}),

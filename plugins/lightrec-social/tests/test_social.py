@@ -1,6 +1,7 @@
 """The contracts, the files of published sets, what must not be shown, and the reward."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -8,6 +9,7 @@ import pytest
 import torch
 from lightrec_audit.exposure import events_of_providers
 from lightrec_formats.truth import TruthChecks, made_up
+from lightrec_social.circles import friends_share
 from lightrec_social.domain import SocialDomain
 from lightrec_social.readers import NetworkSets
 from lightrec_social.reward import ExposureReward
@@ -48,6 +50,16 @@ def test_nothing_of_ones_own_and_of_the_blocked():
     assert mask.astype(int).tolist() == [[0, 0, 1, 1], [1, 1, 0, 1], [1, 1, 1, 1]]
     unknown = Audience(users=users, items=items.drop("maker"), time=audience.time)
     assert SocialDomain().eligible(unknown) is None
+
+
+def test_exposure_of_friends():
+    users = pl.DataFrame({"user": ["a", "b", "c"], "friends": [["b", "c"], None, ["a"]]})
+    items = pl.DataFrame({"item": ["1", "2", "3"], "maker": ["a", "b", None]})
+    store = SimpleNamespace(users=users, catalog=items)
+    lists = torch.tensor([[1, 2, 3], [1, 2, 0], [0, 0, 0]])  # for a, b and again a
+    second = 1 / np.log2(3)  # the weight of a second place
+    expected = second / (2 * (1 + second))
+    assert friends_share(store, torch.tensor([0, 1, 0]), lists) == pytest.approx(expected)
 
 
 def test_reward():
