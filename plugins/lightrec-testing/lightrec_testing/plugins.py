@@ -92,7 +92,7 @@ def check(name: str, *, part: str | None = None) -> int:
             begun = now
     print(", ".join(f"{count} {status}" for status, count in counts.items()))
     if without := [name for name, was in tried.items() if not was]:
-        print(f"Nothing of what these do was checked: {', '.join(without)}. See `?` above.")
+        print(f"Nothing of what these do was checked: {', '.join(without)}. See `-` and `?` above.")
     return 2 if counts["failed"] else 0
 
 
