@@ -293,9 +293,7 @@ def _parts(module: ModuleType, package: Package, bases: Mapping[str, str]) -> li
             near = difflib.get_close_matches(slot, slots, n=1)
             every = ", ".join(PREFIX + each for each in slots)
             mend = f"Call it {PREFIX}{near[0]}." if near else f"The hooks are {every}."
-            raise PluginError(
-                f"The plugin {package} implements {name}, and there is no such hook. {mend}"
-            )
+            raise PluginError(f"{package} implements {name}, and there is no such hook. {mend}")
         if not marked:
             raise PluginError(
                 f"The plugin {package} defines {name} without the mark of a hook, so that nobody "

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import polars as pl
 import torch
-from lightrec_testing.contract import Check, Faults, checks_of, promise
+from lightrec_testing.contract import Check, DoesNotApply, Faults, checks_of, promise
 from lightrec_testing.tiny import kit_folder
 from numpy.typing import NDArray
 from tensordict import TensorDict
@@ -133,6 +133,8 @@ class TruthChecks:
 def truth_is_found(checks: TruthChecks) -> Faults:
     """From a made-up log a blend of item models learns what appeals, and more than is popular."""
     made = checks.made()
+    if not (made.log / TRUTH).is_file():
+        raise DoesNotApply(f"`synthetic` writes no {TRUTH}: user, item and {APPEAL} of all pairs.")
     blend, popularity = recovered(made.run, made.log).values()
     if blend < max(checks.blend, popularity + checks.ahead):
         yield (
