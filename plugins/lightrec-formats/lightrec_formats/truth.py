@@ -36,7 +36,10 @@ def recovered(run: Path | str, folder: Path, k: int = 10) -> dict[str, float]:
     :param k: items in a list.
     :returns: ``blend`` and ``popularity``: the mean appeal of their lists on a scale from 0, that
         of all items, to 1, that of the k most appealing ones.
+    :raises DoesNotApply: where the folder holds no truth.
     """
+    if not (folder / TRUTH).is_file():
+        raise DoesNotApply(f"`synthetic` writes no {TRUTH}: user, item and {APPEAL} of all pairs.")
     recommender = Recommender(run, by="blend")
     lists = pl.concat(recommender.recommend_all(k=k, before="test"))
     counts = recommender.store.popularity()[1:]
@@ -133,8 +136,6 @@ class TruthChecks:
 def truth_is_found(checks: TruthChecks) -> Faults:
     """From a made-up log a blend of item models learns what appeals, and more than is popular."""
     made = checks.made()
-    if not (made.log / TRUTH).is_file():
-        raise DoesNotApply(f"`synthetic` writes no {TRUTH}: user, item and {APPEAL} of all pairs.")
     blend, popularity = recovered(made.run, made.log).values()
     if blend < max(checks.blend, popularity + checks.ahead):
         yield (
