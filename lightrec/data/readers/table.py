@@ -167,7 +167,7 @@ class TableReader(Reader):
             rows = table.read(table.names, Problems())[0].head(20_000)
             guess = likely_columns(rows, matched, names)
             if guess == matched:
-                return "Rename the one that it is."
+                return f"Rename the one that it is, or say {option} '{{{required[0]}: NAME}}'."
             pairs = ", ".join(f"{column}: {_quoted(name)}" for column, name in guess.items())
             begin = "" if table.headed else "No line names the columns, so give their positions. "
             return f"{begin}By their values the likeliest is {option} '{{{pairs}}}'."
