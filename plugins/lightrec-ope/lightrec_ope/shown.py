@@ -91,13 +91,14 @@ def rounds(run: Run, log: InteractionLog, by: str) -> ope.BanditLog:
         action stands for all others.
     """
     frame, places = log.events, _places(run)
-    items = [places.get(str(item), PADDING) for item in frame[Column.ITEM].to_list()]
+    shown = frame[Column.ITEM].to_list()
+    items = [places.get(str(item), PADDING) for item in shown]
     problems = [
         f"Column '{name}' is empty in {missing} of {len(log)} events; give every round its {what}."
-        for name, what in ((Column.VALUE, "reward"), (Column.PROPENSITY, "propensity"))
+        for name, what in {"item": "item", "value": "reward", "propensity": "propensity"}.items()
         if (missing := frame[name].null_count())
     ]
-    if unknown := sorted({str(i) for i, n in zip(frame[Column.ITEM], items, strict=True) if not n}):
+    if unknown := sorted({str(i) for i, n in zip(shown, items, strict=True) if i and not n}):
         problems.append(
             f"{len(unknown)} of the items that were shown are not in the run's log, such as "
             f"{', '.join(unknown[:3])}: leave their rounds out, or make the run with them."
