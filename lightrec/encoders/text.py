@@ -213,7 +213,7 @@ class TextEncoder(TrainableEncoder):
         read = {name: tokens[name] for name in ("input_ids", "attention_mask")}
         states = self.transformer.model(**read, output_hidden_states=True).hidden_states
         if len(states) < self.layers:
-            raise RecipeError(f"layers is {self.layers}, and {self.model} has {len(states)}.")
+            raise RecipeError(f"layers is {self.layers}; {self.model} has {len(states)} states.")
         kinds = [self.pool({**tokens, "token_embeddings": x}) for x in states[-self.layers :]]
         return torch.cat([nn.functional.normalize(kind.float(), dim=1) for kind in kinds], 1)
 

@@ -108,7 +108,7 @@ def test_a_model_without_its_tokenizer_is_refused(tmp_path, kind):
     ("settings", "match"),
     [
         ({"layers": 0}, "from 1 for each"),
-        ({"layers": 50}, "layers is 50, and .* has 5"),
+        ({"layers": 50}, "layers is 50; .* has 5 states"),
         ({"prompt": "tea " * 20, "max_length": 16}, "raise max_length"),
     ],
 )

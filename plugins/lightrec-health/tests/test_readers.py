@@ -59,3 +59,12 @@ def test_the_real_files(lightrec_data):
     assert sum("unknown" in each for each in held) < 140
     assert sum(not {"milk", "unknown"} & {*each} for each in held) > 40
     assert sum("nuts" not in each and "unknown" not in each for each in held) > 120
+
+
+def test_a_decision_is_one_of_two(tmp_path):
+    sets = described(HealthSets.descriptions)
+    file = write_example(sets["oralytics"], tmp_path) / "decisions.csv"
+    check_all(ReaderChecks(HealthSets, file))
+    file.write_text(file.read_text().replace(",1,0.49", ",yes,0.49"))
+    with pytest.raises(DataError, match="Line 2 has no item"):
+        HealthSets().read(file)

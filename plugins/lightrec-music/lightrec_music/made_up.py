@@ -26,7 +26,7 @@ REST: Final = 2.0
 """and the days after which so much less is left, by a factor of e."""
 
 BANNED: Final = 0.05
-"""The share of last skips of a track that ban it."""
+"""The share of bans among listeners' last skips of a track."""
 EXPLICIT: Final = 0.15
 """The share of explicit tracks."""
 COUNTRIES: Final = ("NO", "SE", "DK")

@@ -17,11 +17,7 @@ from tests.asking import posted, send, slate_of
 WISH, MISSPELT = {"ask": "blue tea"}, {"history": ["tea numbr 6"]}
 SLOW = {
     "a wish": ("engine.usual.wished", "POST /recommend", WISH),
-    "a misspelt name": (
-        "engine.catalog.names._misspelt",
-        "POST /recommend",
-        MISSPELT,
-    ),
+    "a misspelt name": ("engine.catalog.names._misspelt", "POST /recommend", MISSPELT),
     "a condition": ("engine.catalog._leave", "POST /recommend", {"exclude": "i5"}),
     "another ranker": ("engine.usual.ranked_otherwise", "POST /recommend", {"by": "ranker"}),
     "an explanation": ("engine.explain", "POST /explain", {"item": "i1"}),

@@ -22,24 +22,24 @@ ROWS = {name: name for name in ("blend", "policy", "popularity")} | {"choices": 
 class OwnCircle(Evaluator):
     """The share of lists' exposure that people's friends have, beside their share of choices.
 
-    Exposure is 1 / log2(1 + rank) in the list of ten at each test event. Lists that show people
-    more of their own circle than they choose drive circles apart, which makes echo chambers
-    (Cinelli et al. 2021, "The echo chamber effect on social media").
+    Exposure is 1 / log2(1 + rank) in the list of ten at each test event. Where lists show people
+    more of their own circle than they choose, an echo chamber is to be feared (Cinelli et al. 2021,
+    "The echo chamber effect on social media").
     """
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """``circle/<recommender>/friends``; nothing where no makers or no friends are known."""
-        store, log, metrics = run.data, HeldOutLog(), dict[str, float]()
+        store, log = run.data, HeldOutLog()
         if MAKER not in store.catalog.columns or FRIENDS not in store.users.columns:
             return Findings({})
-        for name, scorer in scorers_of(run, (), policy=True).items():
-            ranked = log.rank(store, scorer, seed)
-            for row, lists in ((name, ranked.lists), ("choices", ranked.targets[:, None])):
-                metrics[f"circle/{row}/friends"] = friends_share(store, ranked.users, lists)
+        ranked = {n: log.rank(store, s, seed) for n, s in scorers_of(run, (), policy=True).items()}
+        users, chosen = ranked["blend"].users, ranked["blend"].targets[:, None]
+        lists = {name: each.lists for name, each in ranked.items()} | {"choices": chosen}
+        metrics = {f"circle/{n}/friends": friends_share(store, users, x) for n, x in lists.items()}
         table = Table.of(metrics, "circle/{}/{}", ROWS, {"friends": "friends' share"}, own="blend")
         text = (
             "The share of exposure, 1 / log2(1 + rank) in lists of ten, that posts of people's own "
-            "friends have. Above the share of what people chose, lists drive circles apart."
+            "friends have, beside their share of what people chose."
         )
         return Findings(metrics, [Section("One's own circle", text, [table])])
 

@@ -57,9 +57,8 @@ def test_exposure_of_friends():
     items = pl.DataFrame({"item": ["1", "2", "3"], "maker": ["a", "b", None]})
     store = SimpleNamespace(users=users, catalog=items)
     lists = torch.tensor([[1, 2, 3], [1, 2, 0], [0, 0, 0]])  # for a, b and again a
-    second = 1 / np.log2(3)  # the weight of a second place
-    expected = second / (2 * (1 + second))
-    assert friends_share(store, torch.tensor([0, 1, 0]), lists) == pytest.approx(expected)
+    share = friends_share(store, torch.tensor([0, 1, 0]), lists)
+    assert share == pytest.approx(1 / (2 * (np.log2(3) + 1)))  # of a second place
 
 
 def test_reward():
