@@ -53,7 +53,7 @@ class Environment(Here):
     def __init__(self, capture: pytest.CaptureFixture[str], folder: Path) -> None:
         super().__init__(capture, folder)
         self.site = environment(folder, without=LEFT_OUT)
-        for module in ("pip", "lightrec"):
+        for module in ("pip", "lightrec", "mypy"):
             script = folder / "bin" / module
             script.write_text(f'#!/bin/sh\nexec {folder}/bin/python -m {module} "$@"\n')
             script.chmod(0o755)
