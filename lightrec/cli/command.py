@@ -153,9 +153,7 @@ def mapping(text: str, option: str, example: str) -> dict[str, str]:
         # Without types: a column may be called `yes`.
         value = yaml.load(text, yaml.BaseLoader)
     if not isinstance(value, dict):
-        raise RecipeError(
-            f"{option} must be a mapping such as '{example.rstrip('.')}', not {text!r}."
-        )
+        raise RecipeError(f"{option} is a mapping such as '{example.rstrip('.')}', not {text!r}.")
     return value
 
 

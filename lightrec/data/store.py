@@ -365,9 +365,7 @@ def _read_meta(folder: Path) -> dict[str, Any]:
     try:
         meta: dict[str, Any] = json.loads((folder / META).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise DataError(
-            f"There is no prepared log in {folder}; `lightrec run` writes one."
-        ) from None
+        raise DataError(f"{folder} holds no prepared log; `lightrec run` writes one.") from None
     if meta.get("version") not in READ_VERSIONS:
         facts = [stamp(folder)] if (folder / STAMP).is_file() else []
         raise DataError(

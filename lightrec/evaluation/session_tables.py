@@ -109,13 +109,11 @@ def section(metrics: Metrics) -> Section:
     )
     groups = everyone, new, paired(metrics, of="reward_b")
     head = ["", "accepted a session, all users", "new users", "learned reward (B), all users"]
-    differences = [
-        [f"policy − {title}", *(spread(of.get(title)) for of in groups)] for title in everyone
-    ]
+    gaps = [[f"policy − {title}", *(spread(of.get(title)) for of in groups)] for title in everyone]
     for name in MIXTURES:
         both = (interval(metrics, f"{part}/{name}-minus-blend/accepted") for part in (ALL, NEW))
         title = f"{RECOMMENDERS[name]} − {RECOMMENDERS['blend']}"
-        differences += [[title, *map(spread, both), spread(None)]] if name in titles else []
+        gaps += [[title, *map(spread, both), spread(None)]] if name in titles else []
     reached = Table.of(metrics, ALL + "/{}/{}", titles, COLUMNS, own="policy")
     return Section(
         "Whole sessions, in user model B",
@@ -123,7 +121,7 @@ def section(metrics: Metrics) -> Section:
         f"has item vectors of its own; it was fitted {_times(metrics)}, and every policy plays "
         "in each fit. All policies meet the same users with the same chance."
         f"{unfit_rewards(metrics)}",
-        [reached, Table(head, differences), *_ratios(metrics, titles)],
+        [reached, Table(head, gaps), *_ratios(metrics, titles)],
         charts,
         "The mixture adds user model A's utilities to the blend's scores, with the weight "
         f"{metrics.get('simulator/mixture/weight', 0):g}, which was accepted most in A; the even "

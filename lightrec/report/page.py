@@ -283,9 +283,7 @@ def data_lines(meta: Mapping[str, Any]) -> str:
     goal, used = _goal(meta), meta.get("used", {})
     if goal:
         goal += " Used are " + ", ".join(f"{kind} {n:,}" for kind, n in used.items() if n) + "."
-    texts = (
-        f"texts: the item table's own for {with_text:,} items, the domain's words for the rest\n"
-    )
+    texts = f"texts: the table's own for {with_text:,} items, the domain's words for the rest\n"
     return (
         f"data: {counts['events']:,} of {counts['events_read']:,} events read are used: "
         f"{counts['users']:,} users, {counts['items']:,} items\n"

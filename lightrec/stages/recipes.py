@@ -251,9 +251,7 @@ def names(recipe: Recipe, key: str = "reads") -> list[str]:
     """
     listed = recipe.get(key, [])
     if not isinstance(listed, list) or not all(map(is_plain, listed)):
-        raise RecipeError(
-            f"A recipe's `{key}` is a list of plain names, such as [data], not {listed!r}."
-        )
+        raise RecipeError(f"A recipe's `{key}` is a list of names, such as [data], not {listed!r}.")
     return listed
 
 

@@ -51,7 +51,7 @@ def test_workers_share_it(store):
 
 
 def test_an_older_format_is_refused_with_the_command_that_makes_it_anew(store, tmp_path):
-    with pytest.raises(DataError, match="There is no prepared log in"):
+    with pytest.raises(DataError, match="holds no prepared log"):
         EventStore(tmp_path)
     (store.folder / "meta.json").write_text(json.dumps({**store.meta, "version": 1}))
     sentence = "has format version 1, and this .* 4 and 5. Make it anew with `lightrec run {} --out"

@@ -122,7 +122,7 @@ def test_a_set_states_only_what_differs(tmp_path):
         ({"data": "reads: [ranker]", "ranker": "reads: [data]"}, "read each other in a circle"),
         ({"data": "reads: [text]"}, "The recipe data reads the stage text, of which there is no"),
         ({"ranker": "reads: []"}, "make no run: there is none of the stage data"),
-        ({"data": "reads: data"}, r"`reads` is a list of plain names, such as \[data\], not"),
+        ({"data": "reads: data"}, r"`reads` is a list of names, such as \[data\], not"),
         ({"set": "over: own"}, "is laid over itself"),
         ({"set": "ovr: generic"}, r"set\.yaml, 'ovr' is not a key of a set .* Did you mean 'over'"),
     ],

@@ -90,9 +90,7 @@ class SimulatorEnv(gymnasium.Env[Observation, Any]):
         :raises gymnasium.error.ResetNeeded: before the first reset.
         """
         if self._state is None:
-            raise gymnasium.error.ResetNeeded(
-                "A session begins with reset(); call it before step()."
-            )
+            raise gymnasium.error.ResetNeeded("Call reset() before step(): it begins a session.")
         chosen = torch.as_tensor(np.asarray(action), device=self.simulator.device)[None]
         if self._shows:
             numbers = chosen.flatten().tolist()

@@ -36,10 +36,7 @@ def write(folder: Path, seed: int) -> Path:
     around = np.array([DISHES[dish] for _, dish, _ in named])
     score = np.clip(around + chance.normal(0, 0.1, count), 0, 1).round(3)
     holds = [MAINS[main] or NOTHING for *_, main in named]
-    bad = [
-        [name for name, bound in CONDITIONS.items() if value < bound] or [NOTHING]
-        for value in score
-    ]
+    bad = [[name for name, bound in CONDITIONS.items() if s < bound] or [NOTHING] for s in score]
     recipes = pl.DataFrame(
         {
             Column.ITEM: [f"R{number:03d}" for number in range(1, count + 1)],

@@ -253,9 +253,7 @@ def _day(said: str, option: str) -> date:
     try:
         return date.fromisoformat(said)
     except ValueError:
-        raise RecipeError(
-            f"--{option} should be a date such as 2026-11-27, not {said!r}."
-        ) from None
+        raise RecipeError(f"--{option} is a date such as 2026-11-27, not {said!r}.") from None
 
 
 def _url(store: str) -> str:

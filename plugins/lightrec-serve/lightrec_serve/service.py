@@ -387,12 +387,10 @@ class Service:
             if known:
                 state = await self.sessions.new(session, not ask.session)
         if user is not None and self._known_as(state.session.user) != user:
-            raise Conflict("The session is another person's: leave it out, and a new one begins.")
+            raise Conflict("The session is another person's: leave it out to begin a new one.")
         arm_name = state.session.arm
         if arm_name not in self.arms or ask.arm not in (None, arm_name):
-            raise Conflict(
-                f"The session is of the arm {arm_name!r}: leave it out, and a new one begins."
-            )
+            raise Conflict(f"The session is of arm {arm_name!r}: leave it out to begin a new one.")
         return state
 
     def _outside(self, user: str) -> Session:
