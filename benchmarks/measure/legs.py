@@ -22,11 +22,12 @@ from lightrec.data.files import STAMP, cache_folder
 class Steps(pl.Callback):
     """Steps a CPU second of a training's first epoch, and the peak until its last step.
 
-    :param out: where both are written.
+    :param folder: where both are written, as ``steps.json``. A file that is named here would count
+        as an input, and a stage would be outdated as soon as it has been written.
     """
 
-    def __init__(self, out: str) -> None:
-        self.out, self.begun = Path(out), 0.0
+    def __init__(self, folder: str) -> None:
+        self.out, self.begun = Path(folder) / "steps.json", 0.0
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         done = trainer.fit_loop.epoch_loop.batch_idx
@@ -55,7 +56,7 @@ def measure(cell: Cell) -> dict[str, float]:
     (log,) = [*files.glob(f"{name}.parquet")] or [*files.glob(f"{name}.csv")]
     words = [str(word) for word in cell["words"]]
     words += ["--log", log, "--items", files / f"{name}_items.csv"]
-    words += [f"{callback}+={__name__}.Steps", f"{callback}.out={steps}"]
+    words += [f"{callback}+={__name__}.Steps", f"{callback}.folder={folder}"]
     command = [sys.executable, "-m", "lightrec", "run", *words]
     command += ["--seed", str(cell.seed), "--out", out]
     process = subprocess.Popen(command)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from lightrec_audit.exposure import events_of_providers
 from lightrec_formats.truth import TruthChecks, made_up
-from lightrec_social.circles import friends_share
+from lightrec_social.circles import circle
 from lightrec_social.domain import SocialDomain
 from lightrec_social.readers import NetworkSets
 from lightrec_social.reward import ExposureReward
@@ -52,13 +52,13 @@ def test_nothing_of_ones_own_and_of_the_blocked():
     assert SocialDomain().eligible(unknown) is None
 
 
-def test_exposure_of_friends():
-    users = pl.DataFrame({"user": ["a", "b", "c"], "friends": [["b", "c"], None, ["a"]]})
-    items = pl.DataFrame({"item": ["1", "2", "3"], "maker": ["a", "b", None]})
+def test_exposure_of_friends_and_strength_of_their_ties():
+    users = pl.DataFrame({"user": list("abc"), "friends": [["b", "c", "d"], None, ["a", "d"]]})
+    items = pl.DataFrame({"item": ["1", "2", "3"], "maker": ["a", "c", None]})
     store = SimpleNamespace(users=users, catalog=items)
     lists = torch.tensor([[1, 2, 3], [1, 2, 0], [0, 0, 0]])  # for a, b and again a
-    share = friends_share(store, torch.tensor([0, 1, 0]), lists)
-    assert share == pytest.approx(1 / (2 * (np.log2(3) + 1)))  # of a second place
+    found = circle(store, torch.tensor([0, 1, 0]), lists)  # of others than a and c: d, not b
+    assert found == pytest.approx({"friends": 1 / (2 * (np.log2(3) + 1)), "ties": 1 / 2})
 
 
 def test_reward():
