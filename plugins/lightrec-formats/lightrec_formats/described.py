@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple
+from urllib.parse import unquote_plus
 
 import polars as pl
 import yaml
@@ -96,13 +97,15 @@ class Set(NamedTuple):
         :raises DataError: where the files are not as the description says.
         """
         told, files = self.told.get(query, []), ""
+        quoted = pl.selectors.by_name(*self.told.get("quoted", []), require_all=False)
         try:
             for words in [told] if isinstance(told, str) else told:
                 named = sorted({*_WORD.findall(words)} & {*self.told["files"]})
                 files = ", ".join(map(self.shown, named))
                 tables = {name: self.scan(name) for name in named}
                 if all(table is not None for table in tables.values()):
-                    return pl.SQLContext(tables).execute(words).collect(engine="streaming")
+                    found = pl.SQLContext(tables).execute(words).collect(engine="streaming")
+                    return found.with_columns(quoted.map_elements(unquote_plus, pl.String))
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(
                 f"{files}: not as the set '{self.name}' was published ({self.told['address']}): "
@@ -134,7 +137,8 @@ class DescribedReader(TableReader):
     - ``alone``: whether the first file has to be named, as its folder may be another set
     - ``reader``: the class to be named, where another reader takes such files for its own
     - ``times``: how those of the log are written, such as ``milliseconds``; ``types``: kinds of
-      attributes, where their values would be taken for others
+      attributes, where their values would be taken for others; ``quoted``: those that are
+      written as in addresses, such as ``Sigur+R%C3%B3s``
     - ``example``: the text of small files, and ``gives``: rows that they hold, by query
     """
 
