@@ -71,7 +71,7 @@ class Set(NamedTuple):
         _, _, empty = (how.pop(name, None) for name in ("file", "or", "empty"))
         if not files:
             return empty and pl.LazyFrame(schema=dict.fromkeys(empty, pl.String))
-        kind = "".join(files[0].suffixes)
+        kind = "" if "columns" in how else "".join(files[0].suffixes)
         if kind.endswith(".parquet"):
             return pl.scan_parquet(files).with_row_index("line", 1)
         if how.pop("document", False):
