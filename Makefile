@@ -6,7 +6,8 @@ BIN     = $(VENV)/bin
 DEMO    = $(patsubst %,plugins/lightrec-%,formats rewards rules video audit export serve ope lab worlds update)
 PLUGINS = $(filter-out plugins/lightrec-hello $(DEMO),$(wildcard plugins/lightrec-*))
 
-.PHONY: help demo test test-all test-portable test-oldest locks check audit docs links pages format bench clean
+.PHONY: help demo test test-all test-portable test-oldest locks check audit wheels docs links pages \
+  format bench clean
 
 help:
 	@echo 'make demo    install, then learn a recommender for films from MovieLens-100K'
@@ -15,7 +16,8 @@ help:
 	@echo 'make test-portable   run all as other processors and numbers of threads would'
 	@echo 'make test-oldest   run the quick ones with the oldest packages that are allowed'
 	@echo 'make locks   write down the oldest and the newest packages that are allowed'
-	@echo 'make check   lint, formatting, types, layers, amount of code, documentation, audit'
+	@echo 'make check   lint, formatting, types, layers, amount of code, words, documentation, audit'
+	@echo 'make wheels  build all packages into dist/, and check them as an index does'
 	@echo 'make audit   look the newest packages up among those with known vulnerabilities'
 	@echo 'make docs    build the documentation into docs/_build'
 	@echo 'make links   look whether the documentation'"'"'s outside links still work'
@@ -85,6 +87,7 @@ check: $(VENV)/.developing docs audit
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.limits
+	$(BIN)/python -m docs.words
 
 # An index that knows of no vulnerabilities, or is not reached, is said and fails nothing.
 AUDIT = $(VENV)/audit.txt
@@ -95,6 +98,15 @@ audit: $(VENV)/.developing
 	  echo "audit: $$(grep -c 'could not be audited' $(AUDIT)) of $$(grep -c == tests/newest.txt) packages" \
 	    'are unknown to the index; the others have no known vulnerability'; \
 	  else echo "audit: the index was not reached, see $(AUDIT)"; fi
+
+# As they go to an index: a wheel and a source archive each, their metadata checked, and one bill
+# of materials of the newest packages that they are tested with.
+wheels: $(VENV)/.developing
+	rm -rf dist
+	for each in . plugins/*/; do \
+	  (cd $$each && $(CURDIR)/$(BIN)/python -m hatchling build -d $(CURDIR)/dist > /dev/null) || exit 1; done
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/cyclonedx-py requirements tests/newest.txt -o dist/lightrec.cdx.json
 
 # Strict: a warning is an error, and so is a name that the reference does not have. All pages are
 # read anew (-E), since the docstrings among them come from code.

@@ -167,12 +167,14 @@ def growth(cells: Cells) -> Derived:
     if not {f"growth/{name}" for name in names} <= {*cells}:
         return {}
     small, crowd, catalog, large = (cells[f"growth/{name}"]["metrics"] for name in names)
+    larger = cells.get("growth/10000000-200000-100000", {}).get("metrics", {})
     found: dict[str, float | str] = {}
     for name in [each for each in small if each.endswith("/seconds")]:
         users = max(0.0, crowd[name] - small[name]) / 0.08
         items = max(0.0, catalog[name] - small[name]) / 0.09
-        rest = large[name] - small[name] - 0.18 * users - 0.09 * items
-        own = {"events": max(0.0, rest) / 0.9, "users": users, "items": items}
+        most, millions = (larger[name], 10) if name in larger else (large[name], 1)
+        rest = most - small[name] - (0.2 * users + 0.1 * items) * (millions - 0.1)
+        own = {"events": max(0.0, rest) / (millions - 0.1), "users": users, "items": items}
         own["hours"] = (1e3 * own["events"] + 1e3 * users + 1e2 * items) / 3600
         found |= {f"{name.removesuffix('seconds')}{key}": value for key, value in own.items()}
     return {"slopes": found}

@@ -73,12 +73,13 @@ def policies_worlds() -> None:
 
 def scale() -> None:
     """CPU seconds and memory of each stage over the events of a log that grows in all."""
-    keys = {10_000 * n: f"growth/{10_000 * n}-{200 * n}-{100 * n}" for n in (1, 10, 100)}
+    keys = {10_000 * n: f"growth/{10_000 * n}-{200 * n}-{100 * n}" for n in (1, 10, 100, 1000)}
     cells, stages = store.read("scale"), table.declared("scale")["tables"]["growth"]["rows"]
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     for axes, kind in zip(panels, ("seconds", "peak_gib"), strict=True):
         for number, stage in enumerate(stages):
-            known = {n: cells[key]["metrics"][f"{stage}/{kind}"] for n, key in keys.items()}
+            found = {n: cells[key]["metrics"].get(f"{stage}/{kind}") for n, key in keys.items()}
+            known = {n: value for n, value in found.items() if value is not None}
             if stage == "data":  # of the ranker, these have a thousand steps alone
                 more = {10_000_000: "large/ten", 100_000_000: "large/hundred"}
                 known |= {n: cells[key]["metrics"][f"data/{kind}"] for n, key in more.items()}

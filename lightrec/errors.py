@@ -75,7 +75,7 @@ class RunError(LightrecError):
 
 
 class NotApplicable(RunError):
-    """A part needs what a log does not say; the message says what, and other parts go on."""
+    """A part needs what a log does not say; the message says what, and other parts continue."""
 
 
 def line_in(module: str, error: BaseException) -> str:
@@ -93,7 +93,7 @@ def line_in(module: str, error: BaseException) -> str:
 
 
 def failure(owner: str, task: str, kind: type, error: BaseException) -> PluginError:
-    """Say in a sentence which part could not do something, and at which line it failed.
+    """Say in words which part could not do something, and at which line it failed.
 
     :param owner: names the part with its distribution.
     :param task: what was asked for, such as ``encode 12 texts``.

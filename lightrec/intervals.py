@@ -155,7 +155,7 @@ def ahead(differences: Tensor, users: Tensor) -> float:
     ======================================  ===============  =============
     what is kept                            standard errors  events
     ======================================  ===============  =============
-    searched or likeliest weights alone     1                at most 4,000
+    searched or most likely weights alone     1                at most 4,000
     parts beside popularity, on few events  2                below 300
     a second look at a blend's first items  1                300 to 10,000
     ======================================  ===============  =============

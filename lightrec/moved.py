@@ -1,7 +1,7 @@
 """What has moved, changed or gone, by ``moved.yaml``: new paths, and which package provides it.
 
-For one release recipes, run folders, checkpoints and modules of other packages find by its old name
-what has moved, with a warning that says the new one.
+For two minor releases recipes, run folders, checkpoints and modules of other packages find what has
+moved by its old name, with a warning that says the new one.
 """
 
 import re

@@ -242,7 +242,7 @@ def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Plugi
 
 @contextmanager
 def _keeping(plugins: Plugins, package: Package) -> Iterator[None]:
-    """Keep a package's error, and let all others go on."""
+    """Keep a package's error, and let all others continue."""
     try:
         yield
     except PluginError as error:

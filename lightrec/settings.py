@@ -1,7 +1,7 @@
 """Parts made with settings that people wrote, and what is wrong with settings, in sentences.
 
 jsonargparse reads settings; what it refuses is looked for in the signatures of the classes that are
-named, and said in a sentence. Where nothing is found there, its own message stays.
+named, and said in words. Where nothing is found there, its own message stays.
 """
 
 import inspect

@@ -208,7 +208,7 @@ def similar(
       lightrec similar runs/video Fargo --only genres=Comedy -k 5
 
     --exclude, --only, --user, --profile and --time are as in `lightrec recommend`. What the field
-    forbids that person, or a stranger where none is named, does not come.
+    forbids that person, or a new user where none is named, does not come.
 
     :param run: a run folder, such as runs/video; a ranker is enough.
     :param item: a title or an item id.

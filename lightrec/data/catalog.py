@@ -58,7 +58,7 @@ class _Table(CanonicalTable):
         """The source of the rows."""
 
     def retyped(self, types: Mapping[str, Kind]) -> Self:
-        """The same table with other kinds of some attributes, read anew from what was given.
+        """The same table with other kinds of some attributes, read again from what was given.
 
         :raises DataError: where a value does not fit its kind.
         """

@@ -47,7 +47,7 @@ class Sequences:
     def chosen(cls, store: EventStore) -> "Sequences":
         """All events in which an item was chosen, held out or not: what is known in service.
 
-        Those that only led to an event of the goal are left out: whoever is to foretell a purchase
+        Those that only led to an event of the goal are left out: whoever is to predict a purchase
         must not know that its item was put into the basket a minute before.
         """
         whole = cls.recorded(store)

@@ -339,7 +339,7 @@ class TextEncoder(TrainableEncoder):
         """Hash of all that pooled states depend on besides the text: weights, tokenizer, settings.
 
         Dense layers do not count: whoever lays others over the same weights reads the same states.
-        The text below stays letter by letter, or vectors that are on disk are computed anew.
+        The text below stays letter by letter, or vectors that are on disk are computed again.
         """
         if not self.cache:
             return None

@@ -64,7 +64,7 @@ class TextModule(StageModule):
     :param dropout: share of what adapters read that is left out in training.
     :param targets: names in which the linear layers that get adapters end, such as ``[q_proj]``;
         null: all.
-    :param gradient_checkpointing: whether the model computes states anew on the way back, which
+    :param gradient_checkpointing: whether the model computes states again on the way back, which
         takes more time and less memory.
     :param learning_rate: AdamW's, at its highest; null: what suits what is tuned.
     :param weight_decay: AdamW's.
@@ -157,7 +157,7 @@ class TextModule(StageModule):
         if batch_index == 0:  # the module has come to its device
             self.trained, self.popular = (x.to(self.device) for x in (self.trained, self.popular))
         if batch_index == 0 and not self.part.exact:
-            # Validation has computed them where training goes on.
+            # Validation has computed them where training continues.
             vectors = self() if self._latest is None else self._latest
             vectors, self._latest = vectors[self.trained], None
             self.centre, self.bank = vectors.mean(0), unit_vectors(vectors)

@@ -43,7 +43,7 @@ def named(by: str) -> str:
 
 
 class Favoured(NamedTuple):
-    """A value of ``--by`` to recommend by, and why, in a sentence."""
+    """A value of ``--by`` to recommend by, and why, in words."""
 
     by: str
     reason: str

@@ -301,7 +301,7 @@ def answers(metrics: Metrics, validation: Metrics) -> Answers:
 def compared(metrics: Metrics, validation: Metrics) -> list[tuple[str, str]]:
     """Say who is ahead at all events and, where some are about an item met before, at each part.
 
-    Of what was met, recency alone may foretell much: such reminders and discoveries have rivals of
+    Of what was met, recency alone may predict much: such reminders and discoveries have rivals of
     their own, each the best single item model there on the validation events.
 
     :returns: of each a sentence that says who is ahead, and one with the figures.

@@ -208,7 +208,7 @@ def best_constant_lists(
 
     Items are ranked by what they earn, in rounds that show them by Thompson sampling without a look
     at the user. The rankings, the other lists, and rankings with another item in front
-    then play the same sessions, and the best are taken. What they earn must be measured anew, in
+    then play the same sessions, and the best are taken. What they earn must be measured again, in
     other sessions.
 
     :param simulator: with one session for each user.

@@ -1,4 +1,4 @@
-"""The training events of a prepared log, as transitions that learners off-line learn from."""
+"""The training events of a prepared log, as transitions that learners offline learn from."""
 
 from typing import Final
 

@@ -83,7 +83,7 @@ class PolicyModule(PlayingStage):
             )
 
     def on_train_epoch_start(self) -> None:
-        """Begin anew, with the epoch's temperature."""
+        """Begin again, with the epoch's temperature."""
         super().on_train_epoch_start()
         if isinstance(self.policy, SlatePolicy):
             first, last = self.settings.temperature

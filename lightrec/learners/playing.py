@@ -65,7 +65,7 @@ class LearnableReward(Reward, Part):
 class PlayingStage(PolicyStage):
     """Trains a policy in a simulator, on the sessions that it plays there.
 
-    An epoch begins with fresh sessions, so that one resumed at an epoch's end goes on as it would
+    An epoch begins with fresh sessions, so that one resumed at an epoch's end continues as it would
     have. A reward that learns takes its steps first, on demonstrations and on what was just played;
     the policy then learns from what it says.
 

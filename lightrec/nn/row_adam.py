@@ -1,7 +1,7 @@
 """AdamW whose cost follows the rows that a batch reads, for tables of large catalogs.
 
 AdamW moves every row at every step: those without a slope by what is left of their moments. That is
-a geometric sum, which is made up for when a row is read again. So rows are where AdamW would have
+a geometric sum, which is invented for when a row is read again. So rows are where AdamW would have
 them, but for what ``eps`` does to moments that are nearly gone, and for changes of the weight decay
 while a row waits. torch's ``SparseAdam`` and TensorFlow's ``LazyAdam`` leave such rows as they are:
 a row that is met once in a hundred steps then learns many times as slowly.

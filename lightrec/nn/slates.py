@@ -3,7 +3,7 @@
 Independent draws from a softmax, of which the first K distinct ones are kept, have the
 Plackett–Luce law: whatever came before, the next new column is one of those left with probability
 ∝ exp(logit). For the same reason one may stop after any number of draws, take out what was found,
-and go on with the rest. A row then needs a few random numbers, not one for each column.
+and continue with the rest. A row then needs a few random numbers, not one for each column.
 
 The distribution, with gradients, is :class:`~lightrec.nn.plackett_luce.PlackettLuce`.
 """
@@ -119,7 +119,7 @@ class SlateSampler:
         self._sums.view(-1)[blocks] = _summed(by_block[blocks])
 
     def _refresh(self, rows: Tensor) -> None:
-        """Weigh anew where so little is left that weights were lost beside those taken out."""
+        """Weigh again where so little is left that weights were lost beside those taken out."""
         rows = rows[self._sums[rows].sum(1) < torch.finfo(self.type).tiny ** 0.5]
         if len(rows):
             slate = self._slate[rows, : self.places]

@@ -1,4 +1,4 @@
-"""The weights of a blend, chosen on held-out events: the likeliest, searched ones, or their mean.
+"""The weights of a blend, chosen on held-out events: the most likely, searched ones, or their mean.
 
 What the parts say is computed elsewhere, once: see :mod:`lightrec.ranking.blending`.
 """

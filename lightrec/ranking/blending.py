@@ -131,7 +131,7 @@ def chosen(
 def refitted(
     ranker: Ranker, earlier: Path | str, data: SequenceData
 ) -> tuple[Blend, dict[str, float]]:
-    """Fit anew what a blend was made of, with the settings and the weights chosen then.
+    """Fit again what a blend was made of, with the settings and the weights chosen then.
 
     Item models that had no weight are only described, as they were.
 

@@ -38,12 +38,12 @@ def items_before(store: EventStore, before: EventStore) -> Tensor:
 def take_over(ranker: Ranker, earlier: Ranker, store: EventStore, before: EventStore) -> list[str]:
     """Take over the weights of an earlier ranker, those of items and feedback by name.
 
-    A new item's vector and bias are those that a linear map foretells from where its vector starts
+    A new item's vector and bias are those that a linear map predicts from where its vector starts
     and from how often it was chosen; the map is fitted to the items that the earlier ranker knows.
 
     :param ranker: as it is before training; changed in place.
     :param store: its log, and ``before`` that of the earlier ranker.
-    :returns: names of parameters that had no earlier weights of their shape, and start anew.
+    :returns: names of parameters that had no earlier weights of their shape, and start again.
     """
     places, learned = items_before(store, before), dict(earlier.named_parameters())
     new, anew = places == PADDING, list[str]()

@@ -302,7 +302,7 @@ class RankingModule(RankedStage):
 
     @property
     def earlier(self) -> str | None:
-        """The folder of the ranker from which training goes on, if there is one."""
+        """The folder of the ranker from which training continues, if there is one."""
         return self.data_of(SequenceData).ranker or self.settings.continues
 
     def loss(self, batch: Batch) -> Tensor:

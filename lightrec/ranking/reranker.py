@@ -30,7 +30,7 @@ EPOCHS, ROWS, RATE = 10, 128, 3e-3
 
 
 class Reranker(nn.Module):
-    """Shares the probability of a blend's first items among them anew.
+    """Shares the probability of a blend's first items among them again.
 
     Of an item it reads the blend's score and each part's, less their means over the first items,
     and its rank among these by each: 2 (P + 1) = F numbers. At first it repeats the blend.

@@ -27,9 +27,9 @@ from lightrec.ranking.evaluation_events import EvaluationEvents
 SEEN = 1000
 """Items before a training window that are given to the loss, the last ones."""
 TARGETS = 750
-"""Items that a training batch foretells, about, where the recipe names no number of windows."""
+"""Items that a training batch predicts, about, where the recipe names no number of windows."""
 BATCHES = 100
-"""Batches of an epoch at least, about: in a small log they foretell fewer items."""
+"""Batches of an epoch at least, about: in a small log they predict fewer items."""
 Windows = NDArray[np.int64]
 """(W, 2), each the first position and the position after the last, as inputs."""
 
@@ -62,7 +62,7 @@ class TrainWindows(Dataset[Batch]):
         return int(self.last.sum())
 
     def windows(self, generator: np.random.Generator) -> Windows:
-        """Cut all histories, anew each epoch.
+        """Cut all histories, again each epoch.
 
         Where a history fills no whole number of windows, what is missing is taken from its first
         and last window by chance, so that borders move while the number of windows stays.
@@ -116,7 +116,7 @@ class SequenceData(TextLogData):
     :param text: folder of the stage `text`: the encoder that it has tuned, if it has, is taken in
         place of the one that it was made from.
     :param max_length: positions in a training window and in an evaluated history.
-    :param batch_size: training windows in a batch; null for as many as foretell some 750 items,
+    :param batch_size: training windows in a batch; null for as many as predict some 750 items,
         and in a small log a 100th of all.
     :param evaluation_batch_size: held-out events in a batch.
     :param max_validated: at most so many validation events are ranked, drawn by the seed; null for
@@ -124,7 +124,7 @@ class SequenceData(TextLogData):
     :param since: folder of an earlier prepared log; training then sees the windows with events that
         are new since, and those of some other users. Null for all windows.
     :param replay: share of those other users.
-    :param ranker: folder of the ranker stage, from which training goes on after all is judged: as
+    :param ranker: folder of the ranker stage, from which training continues after all is judged: as
         with ``since``, what is new being the events that were held out. Then none is any more.
     :param seed: of the order and the draws.
     """
@@ -170,7 +170,7 @@ class SequenceData(TextLogData):
 
     @cached_property
     def before(self) -> EventStore | None:
-        """The earlier log from which training goes on, if there is one."""
+        """The earlier log from which training continues, if there is one."""
         before = self.since if self.ranker is None else self.data
         return None if before is None else EventStore(before).without_cold
 
@@ -195,7 +195,7 @@ class SequenceData(TextLogData):
 
     @property
     def targets_in_batch(self) -> float:
-        """Items that a training batch of all processes foretells, on average."""
+        """Items that a training batch of all processes predicts, on average."""
         return self.windows.positions * self.windows_in_batch / max(len(self.windows), 1)
 
     def train_dataloader(self) -> DataLoader[Batch]:

@@ -200,7 +200,7 @@ class SessionEnv(EnvBase):
         )
 
     def maybe_reset(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """Begin anew where sessions are over, as TorchRL does it, without whole batches between."""
+        """Begin again where sessions are over, as TorchRL does, without whole batches between."""
         rows = tensordict["done"].reshape(-1).nonzero().squeeze(1)
         fresh = self._fresh(rows.cpu())
         if fresh is None:

@@ -40,7 +40,7 @@ class StageProgress(ProgressBar):
         """Nothing: processes other than the first open a bar that does not show."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the bar where training begins or goes on."""
+        """Open the bar where training begins or continues."""
         batches = int(trainer.num_training_batches)
         self.bar = progress_bar(
             batches * (trainer.max_epochs or 1),

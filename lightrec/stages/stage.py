@@ -167,7 +167,7 @@ class Stage:
     def prepare_work(self) -> bool:
         """Make the work folder ready, keeping it only where it belongs to the same inputs.
 
-        :returns: whether there is earlier work to go on from.
+        :returns: whether there is earlier work to continue from.
         :raises RunError: where the stages that it reads do not belong together.
         """
         Run(self.run, follow=False).check(*self.inputs)

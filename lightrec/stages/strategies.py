@@ -18,7 +18,7 @@ LAYERS: Any = CustomPolicy(lambda module: getattr(module, "sharded", False))
 
 
 class Unseeded(Strategy):
-    """Leaves torch's chance as it is, which Lightning would begin anew where processes meet.
+    """Leaves torch's chance as it is, which Lightning would begin again where processes meet.
 
     So weights begin as they would in one process.
     """

@@ -123,7 +123,7 @@ class RecipeCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the line, or say what is wrong with it.
 
-        :raises RecipeError: where a setting is unknown or impossible.
+        :raises RecipeError: where a setting is unknown or impossible, or no seed is stated.
         """
         try:
             super().parse_arguments(parser, args)
@@ -134,6 +134,12 @@ class RecipeCLI(LightningCLI):
             sentences = [misfit(name, value, kinds[name]) for name, value in sections.items()]
             said = next(filter(None, [*sentences, mistake(pl.Trainer, trainer)]), error)
             raise RecipeError(f"{CANNOT} {said}{ALL_SETTINGS}") from error
+        # Lightning makes a seed of its own of `true`, so this comes before it.
+        if isinstance(seed := self.config["seed_everything"], bool):
+            raise RecipeError(
+                f"The recipe must state `seed_everything` as a number, not {seed}, so that the "
+                "same run can be repeated."
+            )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link sizes from the data to the model, name the folder to leave, have runs twice."""
@@ -209,13 +215,7 @@ class RecipeCLI(LightningCLI):
     @property
     def seed(self) -> int:
         """The recipe's seed."""
-        seed = self.config["seed_everything"]
-        if isinstance(seed, bool):
-            raise RecipeError(
-                f"The recipe must state `seed_everything` as a number, not {seed}, so that the "
-                "same run can be had twice."
-            )
-        return seed
+        return int(self.config["seed_everything"])
 
     @property
     def shown_settings(self) -> dict[str, str | float]:
@@ -298,7 +298,7 @@ def arguments(stage: Stage) -> list[str]:
 
 
 def fit(stage: Stage, watchers: Sequence[Callback] = ()) -> RecipeCLI:
-    """Train a stage, or go on from the last finished epoch; its checkpoints stay in its work.
+    """Train a stage, or continue from the last finished epoch; its checkpoints stay in its work.
 
     :returns: what was trained, with the weights of the last epoch.
     :raises RecipeError: where the recipe has no seed.
@@ -317,7 +317,7 @@ def fit(stage: Stage, watchers: Sequence[Callback] = ()) -> RecipeCLI:
 
 
 def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
-    """Train a stage, or go on from the last finished epoch, and put its files in place.
+    """Train a stage, or continue from the last finished epoch, and put its files in place.
 
     :param watchers: callbacks in addition to the stage's and the recipe's own.
     :raises RecipeError: where the recipe has no seed.
@@ -362,7 +362,7 @@ def train(stage: Stage, watchers: Sequence[Callback] = ()) -> None:
 
 
 def end_processes(trainer: pl.Trainer) -> None:
-    """Let the first of several processes go on alone; the others have nothing left to do.
+    """Let the first of several processes continue alone; the others have nothing left to do.
 
     Lightning starts the others with the first one's own command line, and leaves marks in the
     environment by which a further training would take its process for one of them.

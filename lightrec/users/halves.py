@@ -27,7 +27,7 @@ def in_half(users: NDArray[np.int64], half: Half, seed: int) -> NDArray[np.bool_
 
 
 def overlap(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
-    """Say in a sentence that the halves of two stages overlap; None if not, or if one is ``all``.
+    """Say that the halves of two stages overlap; None if not, or if one is ``all``.
 
     :param a: ``half`` and ``split_seed`` of the stage users_a; ``b`` are those of users_b.
     """

@@ -158,7 +158,7 @@ def chosen(values: Tensor, batch: Batch) -> Tensor:
 
 
 class MaxEnt(RewardLearner):
-    """The reward under which the log's choices are likeliest, by maximum entropy.
+    """The reward under which the log's choices are most likely, by maximum entropy.
 
     People choose with probability ∝ exp Q, Q(s, i) = r(s, i) + γ' W(s after i). W(s), the mean of
     log Σ exp Q over the offers of s, is a network that follows its own targets (Ziebart et al.

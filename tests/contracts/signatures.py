@@ -27,10 +27,12 @@ MARKS: Final = ("abstractmethod", "cached_property", "classmethod", "property", 
 
 
 def signatures() -> dict[str, dict[str, str]]:
-    """The signatures by kind, and by names such as ``Domain.eligible``."""
+    """The signatures by kind, and by names such as ``Domain.eligible``; of hooks, too."""
     by_kind: dict[str, dict[str, str]] = defaultdict(dict)
     for kind, name in names():
         by_kind[kind] |= _of_name(api.MODULES[name], name)
+    hooks = [n for n in _statements("lightrec.hookspecs") if isinstance(n, ast.FunctionDef)]
+    by_kind["hooks"] |= {n.name: _of_function(n) for n in hooks if n.name[0] != "_"}
     return dict(by_kind)
 
 
@@ -106,8 +108,7 @@ def _of_name(module: str, name: str) -> dict[str, str]:
     if isinstance(node, ast.FunctionDef):
         return {name: _of_function(node)}
     if isinstance(node, ast.ClassDef):
-        members = _members(place, node)
-        return {name: "class", **{f"{name}.{each}": text for each, text in members.items()}}
+        return {name: "class"} | {f"{name}.{k}": text for k, text in _members(place, node).items()}
     return {name: "value"}
 
 

@@ -13,7 +13,7 @@ PAGES = [
 ]
 
 FENCE = re.compile(
-    r"(?P<marks>(?:^<!-- .*? -->\n)*)^```(?P<language>\S*)\n(?P<text>.*?)^```$",
+    r"(?P<marks>(?:^<!-- [^\n]*? -->\n)*)^```(?P<language>\S*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\((?P<target>[^)\s]+)\)")

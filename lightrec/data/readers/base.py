@@ -167,7 +167,7 @@ def _names(columns: Columns | None) -> dict[str, str]:
 
 
 def retyped(tables: Tables, types: Mapping[str, Kind] | None) -> Tables:
-    """Read attributes anew in the kinds that somebody named.
+    """Read attributes again in the kinds that somebody named.
 
     :raises DataError: where there is no such attribute or kind, or a value does not fit.
     """

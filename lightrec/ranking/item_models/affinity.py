@@ -216,7 +216,7 @@ class AttributeAffinity(ItemModel):
     def _popularity(self, evidence: Evidence) -> tuple[Tensor, Tensor]:
         """Logarithms of p, (N + 1,), and by how much an item's is less without one event, (N,).
 
-        To each item's count is added what makes events of the goal likeliest given all others.
+        To each item's count is added what makes events of the goal most likely given all others.
         """
         log, size = evidence.log, evidence.num_items + 1
         kinds = None if log.feedback is None else torch.from_numpy(np.int64(log.feedback))

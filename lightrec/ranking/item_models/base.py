@@ -177,7 +177,7 @@ def choose(
 ) -> tuple[ItemModel, float]:
     """Fit an item model with each combination of the values that are open, and keep the best.
 
-    What only scoring looks at is varied without fitting anew. Of equals the first stays. Where the
+    What only scoring looks at is varied without fitting again. Of equals the first stays. Where the
     work grows with the cube of the items, a part of them chooses.
 
     :param model: not changed.

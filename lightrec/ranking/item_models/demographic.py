@@ -99,7 +99,7 @@ class Demographic(ItemModel):
     def _chosen(self, evidence: Evidence) -> tuple[int, float]:
         """Choose ``first`` and ``l2``, what is open by the highest likelihood.
 
-        :raises NotApplicable: where popularity alone is likelier.
+        :raises NotApplicable: where popularity alone is more likely.
         """
         first = (0, NEWCOMERS) if self.first is None else (self.first,)
         l2 = self.PRECISIONS if self.l2 is None else (self.l2,)

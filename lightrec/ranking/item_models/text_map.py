@@ -1,7 +1,7 @@
 """Scores of warm items, carried over to cold ones by their texts.
 
 A cold item has no training event: nothing was learned about it, and whatever a model scores it is
-an accident. Here its score is the one that its text foretells, by the scores of the warm items with
+an accident. Here its score is the one that its text predicts, by the scores of the warm items with
 the most similar texts, by a regression over warm items, solved once for any history, and by how
 similar its text is to those of the history.
 """

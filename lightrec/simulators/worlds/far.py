@@ -224,7 +224,7 @@ class Far(World):
     Each step draws 20 candidates evenly. Left to themselves, users choose among all of them and
     nothing with probability ∝ exp Q*, as in the logs of
     :class:`~lightrec.simulators.worlds.far_log.FarLog`. A recommender narrows that choice to the
-    slate. Users do not learn of it: Q* goes on to expect the free choice among 20 later.
+    slate. Users do not learn of it: Q* continues to expect the free choice among 20 later.
 
     The true reward is the user's own, r of what was chosen; nothing has reward 0. It may be
     negative: an item may be taken for what comes after it. Nobody leaves before ``max_steps``.

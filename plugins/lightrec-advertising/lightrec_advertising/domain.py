@@ -1,4 +1,4 @@
-"""Advertising: caps, budgets and flights as a hard mask, and a made-up ad server."""
+"""Advertising: caps, budgets and flights as a hard mask, and a synthetic ad server."""
 
 import math
 from pathlib import Path

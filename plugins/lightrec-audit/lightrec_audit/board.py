@@ -1,4 +1,4 @@
-"""TensorBoard's view of a training beyond metrics: lists while it goes on, vectors at its end."""
+"""TensorBoard's view of a training beyond metrics: lists while it continues, vectors at its end."""
 
 import re
 from collections.abc import Mapping

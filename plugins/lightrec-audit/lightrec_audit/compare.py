@@ -1,8 +1,8 @@
 """`lightrec compare`: models of one log, or runs, by the same held-out events, tested by user.
 
 Of models, settings are chosen alike. The blend and its ranker are those of the run. Item models are
-fitted anew, each with the settings that rank the validation events best, as the blend chooses them,
-so that their times are known.
+fitted again, each with the settings that rank the validation events best, as the blend chooses
+them, so that their times are known.
 """
 
 import json
@@ -85,8 +85,8 @@ def compare(
     samples of users) and Wilcoxon's signed-rank test, corrected for the number of comparisons as
     Holm (1979) does.
 
-    :param models: parted by commas: blend, ranker (its transformer alone), random, item models by
-        their names, plugins' and your own (module:Class) included (default: all of the recipe).
+    :param models: separated by commas: blend, ranker (its transformer alone), random, item models
+        by their names, plugins' and your own (module:Class) included (default: all of the recipe).
     :param metric: ndcg@k, recall@k or mrr@k.
     :param by: what of several runs ranks: blend, ranker, policy, or another as in `lightrec
         recommend`.

@@ -1,4 +1,4 @@
-"""Goods: how they are put into words, what buying and sending back are worth, a made-up shop."""
+"""Goods: how they are put into words, what buying and sending back are worth, a synthetic shop."""
 
 from pathlib import Path
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""A made-up shop whose truth is known: views, carts and purchases, goods and customers.
+"""A synthetic shop whose truth is known: views, carts and purchases, goods and customers.
 
 What is viewed follows popularity and curiosity. What is bought follows taste, price and who the
 customer is, and one purchase in four is of something that its buyer had never looked at.

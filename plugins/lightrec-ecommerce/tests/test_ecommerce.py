@@ -1,4 +1,4 @@
-"""The contracts, words, the made-up shop, the reward, and what the report says of sales."""
+"""The contracts, words, the synthetic shop, the reward, and what the report says of sales."""
 
 from functools import partial
 from types import SimpleNamespace

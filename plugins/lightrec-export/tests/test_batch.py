@@ -1,4 +1,4 @@
-"""Lists in shards: stopped, shared, and made anew where something changed."""
+"""Lists in shards: stopped, shared, and made again where something changed."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq

@@ -35,7 +35,7 @@ class FinanceDomain(Domain):
         return suits(audience)
 
     def synthetic(self, folder: Path, seed: int) -> Path:
-        """Write a made-up log of investors in a market whose prices move on."""
+        """Write a synthetic log of investors in a market whose prices move on."""
         from lightrec_finance.made_up import write
 
         return write(folder, seed)

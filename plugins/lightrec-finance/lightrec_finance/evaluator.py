@@ -50,7 +50,7 @@ COLUMNS: Final = {
 class Portfolios(Evaluator):
     """Buys what is shown, the same amount of each product, and looks at return and risk.
 
-    At the end of each month of the test time each user's list is made anew, from the events before
+    At the end of each month of the test time each user's list is made again, from the events before
     it, and carried out on the next trading day. What is shown can have a price, and obeys
     suitability. Beside it stand the most popular products, what each investor had bought before,
     and all products, which is an index of equal weights.

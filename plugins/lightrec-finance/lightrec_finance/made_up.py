@@ -1,4 +1,4 @@
-"""A made-up market and its investors, whose truth is known.
+"""A synthetic market and its investors, whose truth is known.
 
 Prices follow one market, six sectors and noise of their own. Investors choose by taste for sectors,
 by how near a product's risk is to what suits them, by fame, and run after what has risen.

@@ -22,7 +22,7 @@ from lightrec.api import (
 from lightrec.data.store import TEST, VALIDATION
 
 MADE_UP: Final = "made-up"
-"""In place of files: the prices of the made-up log, which a seed gives again."""
+"""In place of files: the prices of the synthetic log, which a seed gives again."""
 Days: TypeAlias = NDArray[np.datetime64]
 PriceFiles: TypeAlias = str | list[str]
 """As in recipes: one or several files, or :data:`MADE_UP`."""

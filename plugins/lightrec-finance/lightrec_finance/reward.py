@@ -39,7 +39,7 @@ class RiskAdjustedReward(Reward):
     nothing, and trading alone costs. ``bought`` is the new purchases' share of the portfolio.
     Products without a price are left out of the portfolio, and cash has no risk.
 
-    :param prices: one or several files of daily prices, or ``made-up`` for the made-up log's.
+    :param prices: one or several files of daily prices, or ``made-up`` for the synthetic log's.
     :param engagement: worth of an accepted product; above 0 it pays for trading.
     :param gain: weight of the change of the net return, as of a year; 0.02 is 2 %.
     :param volatility: weight of the change of the yearly volatility.

@@ -47,7 +47,7 @@ def suits(audience: Audience) -> Mask | None:
     """Allow products up to the investor's limits, those of :data:`SUITABLE`.
 
     A product without a class counts as class 7, an investor without a limit as class 1; so do
-    other attributes count at their worst where somebody has them. A stranger is shown nothing
+    other attributes count at their worst where somebody has them. A new user is shown nothing
     riskier. Where the log has none of them, nobody has assessed suitability: everything is
     allowed, and the report says so.
     """

@@ -1,4 +1,4 @@
-"""The contracts, suitability, the made-up market, the reward after risk, and portfolios."""
+"""The contracts, suitability, the synthetic market, the reward after risk, and portfolios."""
 
 from functools import partial
 

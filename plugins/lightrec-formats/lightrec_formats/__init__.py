@@ -1,1 +1,1 @@
-"""Logs in formats of other programs: databases, RecBole's files, published and made-up sets."""
+"""Logs in formats of other programs: databases, RecBole's files, published and synthetic sets."""

@@ -1,4 +1,4 @@
-"""Made-up logs whose truth is known: what a domain writes for `--offline`.
+"""Synthetic logs whose truth is known: what a domain writes for `--offline`.
 
 In each of their events people choose, among the items that are there at that moment, item i with
 probability ∝ exp(appeal of i to them + what the moment adds).
@@ -29,7 +29,7 @@ NEW_YEAR: Final = 1_735_689_600
 """1 January 2025 in seconds since 1970."""
 APPEAL: Final = "appeal"
 TRUTH: Final = "truth.parquet"
-"""Beside a log that was made up: user, item and the appeal of each pair."""
+"""Beside a log that was invented: user, item and the appeal of each pair."""
 
 
 class Choices(NamedTuple):

@@ -1,4 +1,4 @@
-"""Made-up logs: quick runs on them, and how much of what is true in them a run has found out."""
+"""Synthetic logs: quick runs on them, and how much of what is true in them a run has found out."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -134,7 +134,7 @@ class TruthChecks:
 
 @promise("See that people choose by appeal, or blend item models that know what it follows.")
 def truth_is_found(checks: TruthChecks) -> Faults:
-    """From a made-up log a blend of item models learns what appeals, and more than is popular."""
+    """From a synthetic log a blend of item models learns what appeals, and more than is popular."""
     made = checks.made()
     blend, popularity = recovered(made.run, made.log).values()
     if blend < max(checks.blend, popularity + checks.ahead):

@@ -1,4 +1,4 @@
-"""Made-up logs: choices follow their law, and checks fail where the truth is not found."""
+"""Synthetic logs: choices follow their law, and checks fail where the truth is not found."""
 
 import numpy as np
 import polars as pl

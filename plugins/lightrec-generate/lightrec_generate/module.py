@@ -23,7 +23,7 @@ class GeneratorData(SequenceData):
 
     :param data: folder of the prepared log.
     :param identifiers: folder of the stage `identifiers`.
-    :param generator: folder of a trained generator that training goes on with; null for none.
+    :param generator: folder of a trained generator that training continues with; null for none.
     :param max_length: positions in a training window and in an evaluated history.
     :param batch_size: training windows in a batch.
     :param evaluation_batch_size: held-out events in a batch.

@@ -74,7 +74,7 @@ class SimulatorEnv(gymnasium.Env[Observation, Any]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin a session.
 
-        :param seed: of the simulator's chance; None goes on with it.
+        :param seed: of the simulator's chance; None continues with it.
         :param options: there are none.
         """
         super().reset(seed=seed)

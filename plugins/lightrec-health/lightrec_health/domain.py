@@ -1,4 +1,4 @@
-"""Food, exercises and the like: their words, what must not be shown to whom, a made-up log."""
+"""Food, exercises and the like: their words, what must not be shown to whom, a synthetic log."""
 
 from pathlib import Path
 from types import MappingProxyType
@@ -34,7 +34,7 @@ class HealthDomain(Domain):
         return [*CHECKED[attribute], *others, *names_in(items, AGAINST[attribute])]
 
     def synthetic(self, folder: Path, seed: int) -> Path:
-        """Write a made-up log of people who cook, some of them with allergies."""
+        """Write a synthetic log of people who cook, some of them with allergies."""
         from lightrec_health.made_up import write
 
         return write(folder, seed)

@@ -36,7 +36,7 @@ def harmless(audience: Audience) -> Mask | None:
     """Forbid items that hold an allergen of the person, or are bad for a condition of theirs.
 
     An item of which this is not known, or not in full, is only for people known to have
-    nothing. A person of whom it is not known, such as a stranger, is shown only items known to
+    nothing. A person of whom it is not known, such as a new user, is shown only items known to
     hold nothing. Whoever has something that is none of :data:`ALLERGENS` or :data:`CONDITIONS`
     and that no item names is shown nothing: nobody has looked for it. Where the log asks nobody
     for allergies or conditions, nothing is forbidden, and the report says so.

@@ -1,4 +1,4 @@
-"""Made-up recipes and people who cook, whose truth is known.
+"""Synthetic recipes and people who cook, whose truth is known.
 
 People choose by taste for cuisines and like rich food better than healthy food; they avoid what
 they are allergic to, and mostly what is bad for them.

@@ -21,7 +21,7 @@ class HelloDomain(Domain):
         return super().text(items).str.to_lowercase()
 
     def synthetic(self, folder: Path, seed: int) -> Path:
-        """Write a made-up log of 80 people, who take eight of the twelve things of a kind each.
+        """Write a synthetic log of 80 people, who take eight of the twelve things of a kind each.
 
         :param folder: an empty folder.
         :returns: the folder.

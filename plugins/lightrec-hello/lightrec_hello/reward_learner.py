@@ -7,7 +7,7 @@ from lightrec.api import Key, RewardLearner
 
 
 class HelloRewardLearner(RewardLearner):
-    """The reward under which choices are likeliest where nobody looks ahead."""
+    """The reward under which choices are most likely where nobody looks ahead."""
 
     def loss(self, batch: dict[str, Tensor], progress: float) -> Tensor:
         """Minus the mean log-likelihood of the choices; nothing is the last, with utility 0."""

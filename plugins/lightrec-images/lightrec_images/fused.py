@@ -20,7 +20,7 @@ class Fused(Encoder):
     parts' cosines, and that of two items that have one part alone is its cosine.
 
     A plain text, such as a wish, is read by every part that reads words. To these a list is its
-    members, parted by commas, and a number its digits.
+    members, separated by commas, and a number its digits.
 
     :param encoders: two or more, none of them ``Fused``.
     :param columns: the column that each reads; null: its own, such as ``text``.

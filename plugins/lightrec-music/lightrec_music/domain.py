@@ -1,4 +1,4 @@
-"""Tracks and artists: how they are put into words, what a skip is worth, and a made-up log."""
+"""Tracks and artists: how they are put into words, what a skip is worth, and a synthetic log."""
 
 from pathlib import Path
 from types import MappingProxyType

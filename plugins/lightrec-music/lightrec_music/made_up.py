@@ -1,4 +1,4 @@
-"""A made-up log of listening: tastes, favourites that come again, satiation, radio and skips."""
+"""A synthetic log of listening: tastes, favourites that come again, satiation, radio and skips."""
 
 from pathlib import Path
 from typing import Final
@@ -73,7 +73,7 @@ def listening(folder: Path, seed: int) -> Path:
     people, middle = np.arange(PEOPLE), appeal.mean(1)
 
     def skipped(who: Rows, event: int | Rows, items: Rows) -> NDArray[np.bool_]:
-        """(B,) bool: who skips what a station plays; the less it appeals, the likelier."""
+        """(B,) bool: who skips what a station plays; the less it appeals, the more likely."""
         above = appeal[who, items] - middle[who]
         return radio[who, event] & (patience[who, event] < 1 / (1 + np.exp(above)))
 

@@ -1,4 +1,4 @@
-"""The contracts, words, the made-up log, the reward, and what lists hold of what was played."""
+"""The contracts, words, the synthetic log, the reward, and what lists hold of what was played."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""News: articles that live for two days, and a made-up site whose readers' tastes are known."""
+"""News: articles that live for two days, and a synthetic site whose readers' tastes are known."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -39,7 +39,7 @@ class NewsDomain(Domain):
     feedback = MappingProxyType({"click": 1.0, "share": 2.0})
 
     def synthetic(self, folder: Path, seed: int) -> Path:
-        """Write twelve days of a made-up news site.
+        """Write twelve days of a synthetic news site.
 
         A visit shows twelve articles of the last two days in the editors' order, new ones rather
         on top. The user reads one: article i at position p with probability ∝ exp(appeal_i) · 0.5

@@ -1,4 +1,4 @@
-"""The contracts, the made-up site, what is learned from it, and what must not be shown."""
+"""The contracts, the synthetic site, what is learned from it, and what must not be shown."""
 
 from functools import partial
 from types import SimpleNamespace

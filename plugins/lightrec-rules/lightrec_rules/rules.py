@@ -426,7 +426,7 @@ def rules(run: Path) -> None:
       lightrec rules runs/shop
 
     The rules stand in rules.yaml in the run's folder: stock, boosts, pins, limits and margin. Edit
-    the file, and no training is needed: `recommend` and `serve` read it anew whenever it, or the
+    the file, and no training is needed: `recommend` and `serve` read it again whenever it, or the
     table that it names, has changed.
 
     :param run: a run folder, such as runs/shop.

@@ -1,7 +1,7 @@
 """Wishes in words: how well each item answers a sentence, and what that counts next to a history.
 
-A wish either says an item's words, or says in other words what it is about. How much likelier it is
-to be said of item i than of any item is the mean of the two likelihoods::
+A wish either says an item's words, or says in other words what it is about. How much more likely
+it is to be said of item i than of any item is the mean of the two likelihoods::
 
     product over words q of  share * [q in i] * M / (m * n)  +  (1 - share) * near(focus, q, i)
     near(sharpness, whole wish, i)

@@ -92,7 +92,7 @@ class Tokens:
     """Tokens of a file, which is read again when it has changed.
 
     :raises RecipeError: where it cannot be read at first; of a later change that cannot be read the
-        log tells, and the tokens before it go on.
+        log tells, and the tokens before it continue.
     """
 
     def __init__(self, path: Path) -> None:

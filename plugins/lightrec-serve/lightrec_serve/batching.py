@@ -27,7 +27,7 @@ class Busy(LightrecError):
 class Lane:
     """A thread beside the engine's, for what takes long and changes nothing that answers.
 
-    :param name: of what waits, in a sentence; for one event loop.
+    :param name: of what waits, in words; for one event loop.
     """
 
     def __init__(self, name: str) -> None:

@@ -15,7 +15,7 @@ from lightrec.cli.command import with_options_of
 from lightrec_serve.access import Limits, Role, Tokens, read_tokens
 
 GRACE: Final = 30
-"""Seconds for which a service that is told to end goes on answering what it was asked."""
+"""Seconds for which a service that is told to end continues answering what it was asked."""
 LOCAL: Final = ("127.0.0.1", "localhost", "::1")
 TOKENS: Final = "LIGHTREC_TOKENS"
 """Environment variable with tokens by role, as YAML."""
@@ -281,7 +281,7 @@ def names(paths: list[Path]) -> list[str]:
 
 
 def loader(path: Path, by: Any, temperature: float) -> Any:
-    """A function that loads a run or an export, anew at each call."""
+    """A function that loads a run or an export, again at each call."""
     if (path / "manifest.json").is_file():
         from lightrec_export.exported import BLEND, read_manifest
 

@@ -108,7 +108,7 @@ def routes(
 
     @router.put("/items")
     async def put(sent: schema.Items) -> dict[str, list[str]]:
-        """Put items, new ones or known ones anew; the next answer may hold them."""
+        """Put items, new ones or known ones again; the next answer may hold them."""
         return {"items": await service.stock.put(sent.items)}
 
     @router.delete("/items")
@@ -126,7 +126,7 @@ def routes(
     async def similar(
         item: Name, k: Count = 10, user: Name | None = None, arm: Name | None = None
     ) -> list[schema.Shown]:
-        """The items most like an item that may be shown to a person, or to a stranger."""
+        """The items most like an item that may be shown to a person, or to a new user."""
         within("k", k, limits.k)
         return await service.similar(item, k, user, arm)
 
@@ -186,7 +186,7 @@ def routes(
 
     @router.post("/admin/reload")
     async def reload(arm: Name | None = None) -> dict[str, Any]:
-        """Load a run anew, such as after `lightrec update`; the old one answers until then."""
+        """Load a run again, such as after `lightrec update`; the old one answers until then."""
         try:
             return await service.reload(arm)
         except Unknown:

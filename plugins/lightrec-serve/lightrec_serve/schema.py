@@ -230,7 +230,7 @@ class Wrong(Strict):
 
 
 class Item(Strict):
-    """A new item, or an item that is put anew."""
+    """A new item, or an item that is put again."""
 
     item: Name
     title: Name | None = None

@@ -43,7 +43,7 @@ logger = logging.getLogger("lightrec.serve")
 class Arm:
     """One of the recommenders of an experiment.
 
-    :param load: makes the engine, anew each time.
+    :param load: makes the engine, again each time.
     :param weight: the share of people who meet it, next to the other arms'.
     """
 
@@ -229,7 +229,7 @@ class Service:
         return {"users": [*rows]}
 
     async def forget_events(self, session: str, ids: Sequence[str]) -> int:
-        """Erase events of a session, such as wrong ones, which may then be sent anew."""
+        """Erase events of a session, such as wrong ones, which may then be sent again."""
         wrong = personal.events(session, ids)
         counts = await self.writes.call(personal.erase, self.store, wrong)
         return counts["feedback"]
@@ -253,9 +253,9 @@ class Service:
         return _places(engine, numbers, scores)
 
     async def reload(self, name: str | None = None) -> dict[str, Any]:
-        """Load an arm anew, while the old one answers, and swap them.
+        """Load an arm again, while the old one answers, and swap them.
 
-        :raises LightrecError: where it cannot be loaded; the old one goes on.
+        :raises LightrecError: where it cannot be loaded; the old one continues.
         """
         async with self._reloading:
             arm = self._arm(name)
@@ -360,8 +360,8 @@ class Service:
     def _drawn(self, person: str) -> str:
         """Assign a person to an arm, always to the same one as long as arms and weights stay.
 
-        Another experiment, of arms with other names, draws anew: who had bad luck in one has not in
-        the next.
+        Another experiment, of arms with other names, draws again: who had bad luck in one has
+        not in the next.
         """
         digest = hashlib.sha256("\0".join((*self.arms, person)).encode()).digest()
         place = int.from_bytes(digest[:8], "big") / 2**64

@@ -14,7 +14,7 @@ from lightrec_serve.schema import Event
 from lightrec_serve.store import KnownOf, Session, Store, StoreError
 
 HELD: Final = 50_000
-"""Sessions whose state is held in memory; others are read from the store when they go on."""
+"""Sessions whose state is held in memory; others are read from the store when they continue."""
 REMEMBERED: Final = 1_000
 """Events of a person's other sessions that a session knows, and of itself: the newest of each."""
 KEPT: Final = 20
@@ -129,7 +129,7 @@ class State:
 
 
 class Sessions:
-    """The states of a store's sessions, which other processes may go on with, too.
+    """The states of a store's sessions, which other processes may continue with, too.
 
     :param reads: calls the store.
     """
@@ -153,7 +153,7 @@ class Sessions:
             state.written |= known.there
             if not erased and (known.answer is None or known.answer in state.shown):
                 return await self._with_events(state, known)
-            if self._states.get(name) is state:  # it went on elsewhere
+            if self._states.get(name) is state:  # it continued elsewhere
                 del self._states[name]
             if erased:
                 return None

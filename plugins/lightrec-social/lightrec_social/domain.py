@@ -1,4 +1,4 @@
-"""Posts and people: who must not be shown to whom, what a report is worth, and a made-up log."""
+"""Posts and people: who must not be shown to whom, what a report is worth, and a synthetic log."""
 
 from pathlib import Path
 from types import MappingProxyType

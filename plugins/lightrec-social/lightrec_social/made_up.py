@@ -1,4 +1,4 @@
-"""A made-up network: people with tastes, friends who are alike, and the posts that they like."""
+"""A synthetic network: people with tastes, friends who are alike, and the posts that they like."""
 
 from pathlib import Path
 from typing import Final
@@ -25,8 +25,8 @@ def posts(folder: Path, seed: int) -> Path:
     """Write a log of likes, posts with makers, people with friends, and the truth.
 
     What appeals is a post's topic, and in four more ways what its words do not say. Friendships are
-    likelier between people whose tastes are alike, so that friends' likes say something of somebody
-    who has liked little, as many have. Some people block a few makers, and posts expire.
+    more likely between people whose tastes are alike, so that friends' likes say something of
+    somebody who has liked little, as many have. Some people block a few makers, and posts expire.
 
     :param folder: an empty folder, see :func:`~lightrec_formats.made_up.write_made_up`.
     :returns: the folder.

@@ -285,7 +285,7 @@ class ItemModelChecks(HistoryChecks):
         history = state[Key.HISTORY]
         state[Key.HISTORY] = torch.where(history > PADDING, whole.num_items + 1 - history, history)
         after = self.output(other, state)[:, 1:].flip(1)
-        # A model that draws anew differs, too, but has no other items' scores.
+        # A model that draws again differs, too, but has no other items' scores.
         moves = (after.roll(step, 1)[:, 2:-2] for step in (0, -2, 2))
         own, *neighbours = (not any(differences(before[:, 3:-2], each)) for each in moves)
         if any(neighbours) and not own:

@@ -192,7 +192,7 @@ class RankerChecks(HistoryChecks):
 
     inputs, outputs = "histories", "scores"
     hint = "Score every item for any history, and treat one without items on its own."
-    # It belongs to a run, and is made of it anew.
+    # It belongs to a run, and is made of it again.
     saved = gradients = devices = None  # type: ignore[assignment]
 
     def _ready(self) -> Policy:

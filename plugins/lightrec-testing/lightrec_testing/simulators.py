@@ -230,7 +230,7 @@ class SimulatorChecks(BatchChecks):
 
     @promise("Keep no state in attributes of the simulator; it belongs in the TensorDict.")
     def partial_reset(self) -> Faults:
-        """A reset of some sessions begins these anew and leaves the others as they are."""
+        """A reset of some sessions begins these again and leaves the others as they are."""
         simulator = self.make(ROWS)
         state = rollout(simulator, 2)[:, -1]["next"].exclude("reward").clone()
         state["_reset"] = again = torch.arange(ROWS).unsqueeze(1) % 2 == 0

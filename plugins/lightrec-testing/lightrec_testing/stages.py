@@ -35,7 +35,7 @@ class StageChecks(Checks):
     ) -> tuple[StageModule, pl.Trainer]:
         """Train a fresh module, under one seed.
 
-        :param folder: keeps a checkpoint of each epoch; from that of the first, training goes on.
+        :param folder: keeps a checkpoint of each epoch; from that of the first, training continues.
         """
         torch.manual_seed(SEED)
         module, data = self.make()

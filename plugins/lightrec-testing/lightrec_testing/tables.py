@@ -109,7 +109,7 @@ class DomainChecks(MaskChecks):
 
     @promise("Draw from a generator that is made from the seed, and write with `write_made_up`.")
     def synthetic(self) -> Faults:
-        """A made-up log is read, has items, and is the same again for the same seed alone."""
+        """A synthetic log is read, has items, and is the same again for the same seed alone."""
         logs = list[dict[str, pl.DataFrame]]()
         for seed in (1, 1, 2):
             with tempfile.TemporaryDirectory() as folder:

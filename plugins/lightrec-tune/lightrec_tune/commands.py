@@ -33,7 +33,7 @@ def tune(
       model.init_args.learning_rate: {low: 0.0003, high: 0.01, log: true}
       model.init_args.tower.init_args.layers: [1, 2, 3]
 
-    The same command goes on where it was stopped; with more trials it adds to those there are.
+    The same command continues where it was stopped; with more trials it adds to those there are.
     Several of them at once share the trials, and take up what one that was killed had begun.
 
     :param space: a file that says what is searched (default: the stage's own).

@@ -1,7 +1,7 @@
 """`lightrec tune`: the search for a stage's best settings with Optuna, one trial after the other.
 
 The study lies in a SQLite file. A trial's chance follows from the recipe's seed and the trial's
-number, and the trial under way goes on from its last finished epoch: a search that was stopped
+number, and the trial under way continues from its last finished epoch: a search that was stopped
 ends as an unbroken one does. Trials are judged by validation alone and leave no files but their
 curves; the search leaves the best recipe and Optuna's pictures.
 

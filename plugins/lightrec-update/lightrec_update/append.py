@@ -35,7 +35,7 @@ _Table = TypeVar("_Table", Catalog, Users)
 
 
 def append_log(stage: Stage, **settings: Any) -> None:
-    """Append logs and tables to those that another data stage has kept, and prepare all anew.
+    """Append logs and tables to those that another data stage has kept, and prepare all again.
 
     :param stage: whose source ``before`` is the folder of what was kept; all others are appended.
     :param settings: those of :func:`lightrec.stages.data.prepared`.

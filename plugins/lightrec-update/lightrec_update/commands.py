@@ -31,9 +31,9 @@ def update(run: Path, *settings: str, **options: Any) -> None:
       lightrec update runs/mine --log monday.csv tuesday.csv --keep 10
       lightrec update runs/mine --log today.csv --ranker.trainer.max_epochs 5
 
-    The files are read as those of the run itself. The ranker goes on from its weights, item models
-    and blend are fitted anew; user models and policy stay those of the version that has them. Until
-    all is finished the present version answers. `lightrec runs rollback` goes back to it.
+    The files are read as those of the run itself. The ranker continues from its weights, item
+    models and blend are fitted again; user models and policy stay those of the version that has
+    them. The present version answers until all is finished; `lightrec runs rollback` restores it.
 
     :param run: a run folder, such as runs/mine.
     """

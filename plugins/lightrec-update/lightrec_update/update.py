@@ -177,8 +177,8 @@ def make(
     sources: Mapping[str, Path],
     overrides: Mapping[str, Sequence[str]],
 ) -> None:
-    """Make the stages of a new version, or go on with them: data with what is appended, the ranker
-    trained on, and its evaluation.
+    """Make the stages of a new version, or continue with them: data with what is appended, the
+    ranker trained on, and its evaluation.
 
     :raises NothingNew: where all that is given is known.
     """

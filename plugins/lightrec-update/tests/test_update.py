@@ -1,4 +1,4 @@
-"""A run is updated: its new version goes on from the old one and answers by one rename."""
+"""A run is updated: its new version continues from the old one and answers by one rename."""
 
 import json
 import shutil

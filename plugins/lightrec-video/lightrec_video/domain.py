@@ -1,4 +1,4 @@
-"""Films and series: how they are put into words, the MovieLens sample, and a made-up log."""
+"""Films and series: how they are put into words, the MovieLens sample, and a synthetic log."""
 
 from pathlib import Path
 from types import MappingProxyType

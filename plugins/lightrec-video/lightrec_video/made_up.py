@@ -1,4 +1,4 @@
-"""A made-up log of watching: films and series, tastes for genres, and what is given up half-way."""
+"""A synthetic log of watching: films and series, tastes for genres, and what is given up."""
 
 from pathlib import Path
 from typing import Final

@@ -1,4 +1,4 @@
-"""The contracts, films in words, the sample and the made-up log, and series that are followed."""
+"""The contracts, films in words, the sample and the synthetic log, and series that are followed."""
 
 import shutil
 from functools import partial
