@@ -42,7 +42,7 @@ def blaming(part: object | None, task: str) -> Iterator[None]:
 
 
 def blame(error: BaseException, task: str, part: object | None = None) -> PluginError | None:
-    """Say of an error in a sentence which part raised it, of which distribution, at which line.
+    """Say of an error which part raised it, of which distribution, at which line.
 
     Where the error comes from a part within the part that is not lightrec's own, that one is named.
 

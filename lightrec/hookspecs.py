@@ -144,7 +144,7 @@ def lightrec_rankers() -> Mapping[str, str]:  # type: ignore[empty-body]
 
 @_slot(OBJECT, names="``rules`` or ``wishes``")
 def lightrec_list_parts() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Add what a run's lists keep to, whatever ranks: standing rules, and wishes in words.
+    """Add what a run's lists keep to, whatever ranks: standing rules, and requests in words.
 
     ``rules`` is made of the run's folder, of what finds an item by its name, and of the table of
     users that conditions ask. It has ``path``, the file of the rules, ``copy(folder)``, which puts

@@ -107,7 +107,7 @@ def ratio_interval(above: Tensor, below: Tensor, *, paired: bool) -> Interval | 
 def bootstrap_interval(
     values: Tensor, users: Tensor, resamples: int = 2000, seed: int = 0, skewness: float = 0.0
 ) -> Interval:
-    """Percentile interval of a mean over events, users drawn anew with all their events.
+    """Percentile interval of a mean over events, users drawn again with all their events.
 
     Events of one user are not independent, so users are drawn, as many as there are and with
     replacement (Efron 1979; Sakai 2006 for rankings). For a paired comparison give differences.

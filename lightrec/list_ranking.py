@@ -24,7 +24,7 @@ class ListRanking:
 
     :param run: whose models rank.
     :param by: as of :class:`lightrec.recommend.Recommender`.
-    :param wished: what a wish says of all items, and its weight beside other scores; see
+    :param wished: what a request says of all items, and its weight beside other scores; see
         :meth:`lightrec.ranking.scorers.Wishes.scores`.
     :raises RunError: where the run lacks that stage.
     """
@@ -35,7 +35,7 @@ class ListRanking:
         self.ranked_by = by
         """The last list's ranking: without a history, by what people with the same attributes
         choose, or, where nothing is known of the person, by recent popularity and variety; with a
-        wish besides, by it and one of these."""
+        request besides, by it and one of these."""
 
     @property
     def model(self) -> ItemScorer:
@@ -49,7 +49,7 @@ class ListRanking:
 
     @cached_property
     def blend(self) -> Blend:
-        """The model that ranks the next event, or a wish beside it."""
+        """The model that ranks the next event, or a request beside it."""
         return self.run.served
 
     @cached_property
@@ -61,7 +61,7 @@ class ListRanking:
     def scores(self, person: Person, ask: str | None = None) -> Tensor:
         """Score all items for a person before anything is left out; sets ``ranked_by``.
 
-        :param ask: a wish in words, as in :meth:`lightrec.recommend.Recommender.recommend`.
+        :param ask: a request in words, as in :meth:`lightrec.recommend.Recommender.recommend`.
         :returns: (B, N + 1) float32, higher is better; column 0 counts for nothing. Without a
             history and with nothing else known, the logarithm of recent popularity.
         """
@@ -135,9 +135,9 @@ class ListRanking:
     def _weighed(
         self, model: ItemScorer, known: Mapping[str, Tensor], ask: str | None
     ) -> tuple[Tensor, float, Tensor]:
-        """Scores ``(B, N + 1)``, their weight beside a wish, and what the wish adds to them.
+        """Scores ``(B, N + 1)``, their weight beside a request, and what the request adds to them.
 
-        With a wish, the blend answers in place of the policy, and the logarithm of what other
+        With a request, the blend answers in place of the policy, and the logarithm of what other
         models say of people without a history is weighed as that of popularity.
         """
         history, weight, more = known[Key.HISTORY], 1.0, torch.zeros(())

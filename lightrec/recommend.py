@@ -46,9 +46,9 @@ class Recommender(ListRanking):
     @blaming(None, "recommend items of the run")
     def __init__(self, run: str | Path, by: str | None = None) -> None:
         opened = Run(run)
-        opened.hold()  # much of it is read at the first wish for it
+        opened.hold()  # much of it is read at the first request for it
         chosen = Favoured(by, "It was asked for.") if by else favoured_by(opened)
-        # What a wish says of all items is read once for all batches of users.
+        # What a request says of all items is read once for all batches of users.
         wished = lru_cache(64)(off_disk()(lambda *wish: opened.wishes.scores(*wish)))
         super().__init__(opened, chosen.by, wished)
         self.reason = f"{chosen.reason} {self.ranker.about}".strip()
@@ -98,7 +98,7 @@ class Recommender(ListRanking):
             a user they come in place of what the table says; of somebody else all others are null.
             Without a history, items are ranked by what people with such attributes choose, where
             the run has an item model ``Demographic``.
-        :param ask: a wish in words, such as ``slow crime story``, which the
+        :param ask: a request in words, such as ``slow crime story``, which the
             package lightrec-rules reads. It is weighed against what the blend says of the
             history or, without one, against popularity or what people with such attributes choose.
         :param exclude: titles, item ids or conditions such as ``genres=Horror and year<1990``, see

@@ -76,7 +76,7 @@ class Run:
         """An update's notes of the version that it makes; of the run's first version, nothing.
 
         ``version`` and ``updated`` are its number and that of the version it was made from,
-        ``elsewhere`` the stages that were not made anew, each with ``version`` and ``fingerprint``.
+        ``elsewhere`` the stages that were kept, each with ``version`` and ``fingerprint``.
         """
         if not (path := self.path / VERSION).is_file():
             return {}
@@ -125,7 +125,7 @@ class Run:
     def holding(self, stage: str) -> "Run":
         """The version in which a stage is found: this one, or an earlier one.
 
-        An update does not make every stage anew.
+        An update does not repeat every stage.
 
         :raises RunError: where the earlier stage is not the one any more that it was.
         """
@@ -179,7 +179,7 @@ class Run:
 
         :param stages: those that are about to be read, such as ``data`` and ``policy``.
         :raises RunError: where a named stage is not finished, or where one was made from another
-            stage than the one that is there now; the sentence has the command that mends it.
+            stage than the one that is there now; the sentence has the command that fixes it.
         """
         left = [*stages]
         for name in left:  # grows by the stages that each was made from
@@ -314,7 +314,7 @@ class Run:
 
     @cached_property
     def wishes(self) -> "Wishes":
-        """The reader of wishes in words.
+        """The reader of requests in words.
 
         :raises PluginError: where no installed package does.
         :raises RunError: where the ranker has learned nothing of them.

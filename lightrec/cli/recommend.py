@@ -66,7 +66,7 @@ def recommend(
         'skills=first aid|welding': of a person who is not in the log, with a history or without,
         then what people with such attributes choose; or with --user in place of what the table
         says, as the field asks what may be shown.
-    :param ask: a wish in words, which the texts and attributes of items answer; with a history or
+    :param ask: a request in words, which the texts and attributes of items answer; with a history,
         without, or for everybody.
     :param all: everybody in the log and the user table; needs --out. The column ranked_by says
         whether a list goes by a history, by attributes or, where nothing is known, by popularity.
@@ -77,7 +77,7 @@ def recommend(
         four.
     :param exclude: nothing that is one of these.
     :param only: nothing but what is one of these.
-    :param discover: nothing that the person has met before, even where items come again.
+    :param discover: nothing that the person has seen before, even where items come again.
     :param new: last places kept for items without events.
     :param explore: in place of --new: the probability of each place to be an item's without
         events.

@@ -73,7 +73,7 @@ class Domain:
     disclaimer: str = ""
     """A sentence that stands at the top of the report and above recommendations."""
     by_history = False
-    """Whether :meth:`eligible` reads what people did, ``audience.past``. It is then asked anew at
+    """Whether :meth:`eligible` reads what people did, ``audience.past``. It is then asked again at
     each step of a session; otherwise once, as a session begins. Either way it is asked about the
     moment of each held-out event."""
 
@@ -107,7 +107,7 @@ class Domain:
         The method is called for batches of users, so a user's row must not depend on the others. A
         log may lack a column, and values may be null. A person who is not in the log has no id,
         and null in place of every value that nobody gave: forbid what you would not show to a
-        stranger.
+        unknown user.
 
         :param audience: U users, N items, and the moments at which these are to be shown; with what
             the users did before, where :attr:`by_history` is set.
@@ -145,7 +145,7 @@ class Domain:
 
     @property
     def has_synthetic(self) -> bool:
-        """Whether the domain writes a made-up log of its own."""
+        """Whether the domain writes a synthetic log of its own."""
         return type(self).synthetic is not Domain.synthetic
 
     def sample(self) -> Path | None:
@@ -156,7 +156,7 @@ class Domain:
         return None
 
     def synthetic(self, folder: Path, seed: int) -> Path | None:
-        """Write a made-up log of the domain, which `--offline` uses; needs no network.
+        """Write a synthetic log of the domain, which `--offline` uses; needs no network.
 
         :param folder: an empty folder to write into.
         :returns: a path that a reader recognises; None: `--offline` uses the world ``far``.

@@ -202,7 +202,7 @@ def drop(
 ) -> None:
     """Drop events that do not count, and sort the others by user and time.
 
-    Without times duplicates cannot be told from repetitions, and none is dropped.
+    Without times duplicates look like repetitions, and none is dropped.
 
     :param repeats: whether an item may come again in a history.
     :param shuffle_seed: draws the order of equal times; None leaves them in file order.
@@ -251,7 +251,7 @@ def drop_rare(events: Events, least: int) -> None:
     """
     has_users = events.log.has(Column.USER)
     if least > 1 and events.candidates is None:
-        users = events.users if has_users else events.items  # made-up users do not count
+        users = events.users if has_users else events.items  # synthetic users do not count
         events.take(k_core(users, events.items, least), "dropped_k_core")
     elif least > 1 and len(events.users) and has_users:
         decisions = np.bincount(events.users, weights=events.is_target)

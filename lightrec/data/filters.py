@@ -8,7 +8,7 @@
     comparison = ATTRIBUTE ("=" | "!=" | "<" | "<=" | ">" | ">=") VALUE
                | ATTRIBUTE ["not"] "in" "(" VALUE {"," VALUE} ")"
 
-Values are whole, and their case does not count; but ``category=Books`` is met by the path
+Values are whole, and their case does not count; but ``category=Books`` matches the path
 ``Books > Crime``, too. Lists are compared by membership, numbers as
 numbers, and a date such as ``1996`` or ``1996-05`` is the whole year or month. A value with blanks
 needs no quotes up to the next ``and`` or ``or`` that begins a comparison; ``"…"`` and ``'…'`` take

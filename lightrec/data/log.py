@@ -98,7 +98,7 @@ class InteractionLog(CanonicalTable):
             yield events if count == 1 else events.filter(numbers % count == piece)
 
     def users(self) -> pl.Series:
-        """The user of each event, made up if the log has no users.
+        """The user of each event, invented if the log has no users.
 
         That is one per session (``session NAME``); for events without one, one per impression
         (``impression NAME``); for events with neither, one per row, counted from 1 (``row 17``).

@@ -1,4 +1,4 @@
-"""Names and wishes as people write them: which items a title, an id or a request means.
+"""Names and requests as people write them: which items a title, an id or a request means.
 
 Case, accents, punctuation, years and articles (English, German, French, Spanish and Italian ones,
 in front or behind) do not count where what is left names one item, such as ``rock, the (1996)``.
@@ -86,7 +86,7 @@ class Names:
         id that is another item's title, too.
 
         :param most: names at most that are no id or title as it stands; None for any number.
-        :raises RecipeError: where none is, or several may be, with the likeliest first.
+        :raises RecipeError: where none is, or several may be, with the most likely first.
         """
         if not names:
             return []

@@ -28,7 +28,7 @@ FEW: Final = 20
 ALREADY: Final = 0.5
 """The share of a kind's events from which on another kind leads to them."""
 OFTEN: Final = 0.2
-"""The share of held-out events from which on it is told that others predict them."""
+"""The share of held-out events from which on a report says that others predict them."""
 _UNITS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 Codes: TypeAlias = NDArray[np.integer]

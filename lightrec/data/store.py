@@ -92,7 +92,7 @@ class EventStore:
         self.goal: list[str] = self.meta["settings"]["goal"]
         """The kinds of events that are to be brought about and are held out; empty: every kind."""
         self.has_users: bool = self.meta["has_users"]
-        """Whether the log names users; otherwise they are made up, see ``prepare``."""
+        """Whether the log names users; otherwise they are invented, see ``prepare``."""
         self.has_times: bool = self.meta["order"] == "time"
         self.is_ordered: bool = self.has_times or self.meta["settings"]["equal_times"] == "file"
         """Whether the order of a user's events has a meaning, from their times or from the file."""

@@ -286,7 +286,7 @@ def _parted(text: pl.Series, mark: str) -> pl.Series:
 
 
 def _split(text: pl.Series) -> pl.Series:
-    """Split text that is to be lists: as in brackets, or at the likeliest mark."""
+    """Split text that is to be lists: as in brackets, or at the most likely mark."""
     values = text.drop_nulls()
     if len(values) and values.str.contains(_BRACKETS).all():
         return in_brackets(text)

@@ -66,7 +66,7 @@ class Encoder(ABC):
     """Several columns, where one is not enough: a value is then a dict of what stands in each, None
     or the empty string where nothing does."""
     reads_words: bool = True
-    """Whether any text can be encoded, such as a wish; not where values are paths or ids."""
+    """Whether any text can be encoded, such as a request; not where values are paths or ids."""
     fingerprint: str | None = None
     """All that a vector depends on besides its value, as a hash: vectors are then kept on disk and
     read from there. None keeps none."""

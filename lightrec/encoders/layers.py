@@ -98,7 +98,7 @@ class Layers(Tuned):
         is computed before.
     :param layers: how many layers, from above, are trained or get adapters; None for all.
     :param adapter: settings of peft's ``LoraConfig``, such as ``r``.
-    :param checkpointing: whether states are computed anew on the way back: memory for time.
+    :param checkpointing: whether states are computed again on the way back: memory for time.
     :raises RecipeError: where the model has fewer layers or cannot be tuned so, or without peft.
     """
 
@@ -173,7 +173,7 @@ class Layers(Tuned):
     def _vectors(self, rows: Tensor) -> Tensor:
         (encoder,), device = self._encoder, self.change.device
         inputs, mask = (part.to(device) for part in self.texts.batch(rows))
-        # On CPUs fused attention is slower by a third, and is what states computed anew would meet.
+        # On CPUs fused attention is slower by a third, and would meet states computed again.
         plain = device.type == "cpu" and not self._anew
         with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
             if self.cut is None:

@@ -58,7 +58,7 @@ RECOMMENDED = {
     "popularity_ratio@10": "popularity, over that of choices",
 }
 REPEATS = "RepeatConsumption"
-"""The item model that knows nothing but what its user had met before."""
+"""The item model that knows nothing but what its user had before."""
 ADVANTAGE = "test/blend-minus-{}/ndcg@10"
 PARTS = {
     "": ("the next event", ""),
@@ -299,9 +299,9 @@ def answers(metrics: Metrics, validation: Metrics) -> Answers:
 
 
 def compared(metrics: Metrics, validation: Metrics) -> list[tuple[str, str]]:
-    """Say who is ahead at all events and, where some are about an item met before, at each part.
+    """Say who is ahead at all events and, where some are about an item seen before, at each part.
 
-    Of what was met, recency alone may predict much: such reminders and discoveries have rivals of
+    Of what was seen, recency alone may predict much: such reminders and discoveries have rivals of
     their own, each the best single item model there on the validation events.
 
     :returns: of each a sentence that says who is ahead, and one with the figures.

@@ -83,7 +83,7 @@ def evaluate_predictions(run: Run, path: Path) -> dict[str, float]:
     values["difference"] = predicted.paired(other, COMPARED)
     for part, rows in (("present", judged), ("all", torch.ones_like(judged))):
         for name, numbers in values.items():
-            # Users are drawn anew for 95 % intervals.
+            # Users are drawn again for 95 % intervals.
             ends = bootstrap_interval(numbers[rows], users[rows], seed=seed)
             metrics |= keys_of(f"predictions/{part}/{name}/{COMPARED}", ends)
     return metrics

@@ -1,4 +1,4 @@
-"""The evaluator of whole sessions: policies in user model B, which neither A nor they have met."""
+"""The evaluator of whole sessions: policies in user model B, which neither A nor they have seen."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ READ_STEPS = 200
 
 @dataclass
 class SimulatedSessions(Evaluator):
-    """Plays whole sessions in user model B, which neither user model A nor the policy has met.
+    """Plays whole sessions in user model B, which neither user model A nor the policy has seen.
 
     The policy plays against all that could explain its gain away, see
     :data:`~lightrec.evaluation.evidence.RECOMMENDERS`. Each refit of B is played, so that intervals

@@ -119,7 +119,7 @@ def event_slices(
     :param targets: (E,) int64, 1 to N.
     :param counts: (N + 1,) training events of each item.
     :param lengths: (U,) int64 training events of each user.
-    :param repeats: (E,) bool, which events are about an item met before; these slices are left
+    :param repeats: (E,) bool, which events are about an item seen before; these slices are left
         out where it is None or there is no such event.
     :returns: by the names of :data:`SLICES`, (E,) bool.
     """

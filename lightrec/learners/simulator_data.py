@@ -69,7 +69,7 @@ class SimulatorData(StageData):
         return {}
 
     def log(self) -> TensorDict:
-        """The transitions that learners off-line learn from, and nothing else.
+        """The transitions that learners offline learn from, and nothing else.
 
         :returns: (R,) transitions, whole sessions one after another: a simulator's state, the
             items shown at ``action`` and, where it is known, the logarithm of their probability at

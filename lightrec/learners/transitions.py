@@ -32,10 +32,10 @@ def drawn(rows: TensorDictBase, count: int) -> TensorDictBase:
 def stretches(
     reward: Tensor, done: Tensor, length: int, discount: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Look ahead from each step as far as a session goes on, and no further than n steps.
+    """Look ahead from each step as far as a session continues, and no further than n steps.
 
     No step of what follows a session's end counts, whether it ended or was cut. TorchRL's
-    ``MultiStep`` leaves ``terminated`` that of the first step, hence this one.
+    ``MultiStep`` leaves ``terminated`` that of the first step, so this one is.
 
     :param reward: (B, T, 1).
     :param done: (B, T, 1) bool: the session was over after the step.

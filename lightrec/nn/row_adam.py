@@ -4,7 +4,7 @@ AdamW moves every row at every step: those without a slope by what is left of th
 a geometric sum, which is invented for when a row is read again. So rows are where AdamW would have
 them, but for what ``eps`` does to moments that are nearly gone, and for changes of the weight decay
 while a row waits. torch's ``SparseAdam`` and TensorFlow's ``LazyAdam`` leave such rows as they are:
-a row that is met once in a hundred steps then learns many times as slowly.
+a row that occurs once in a hundred steps then learns many times as slowly.
 """
 
 from collections.abc import Callable, Iterable

@@ -92,7 +92,7 @@ class StageModule(PlainCheckpoint, pl.LightningModule):
         return None
 
     def scores_of(self, histories: Tensor) -> Tensor | None:
-        """Score all items for histories, to show lists while training goes on.
+        """Score all items for histories, to show lists while training continues.
 
         :param histories: (B, L) int64, padded on the left; N + 1 where nothing was chosen.
         :returns: (B, N + 1), higher is better, row 0 minus infinity; None where it scores none.

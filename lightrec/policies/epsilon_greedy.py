@@ -64,7 +64,7 @@ class EpsilonGreedy(Policy):
     from; see :class:`EpsilonSlates`. For a policy that draws its scores, such as Thompson sampling,
     it is conditional on these.
 
-    :param policy: the other policy, which may go on learning.
+    :param policy: the other policy, which may continue learning.
     :param epsilon: ε, 0 to 1.
     :param always_drawn: whether it also explores where the best slate is asked for.
     """

@@ -46,7 +46,7 @@ class Candidates:
     :param ranked: the first so many candidates of an event are those that can be before the item
         that came; the others are a sample.
     :param users: (E,) int64.
-    :param met: (E,) bool: what its user had met before; None where that is not asked.
+    :param met: (E,) bool: what its user had seen before; None where that is not asked.
     """
 
     differences: Tensor
@@ -170,7 +170,7 @@ def choose_weights(
 
     :param names: K, of the parts.
     :returns: weights by name, how they were chosen, and metrics: NDCG@10 of each part, and of each
-        way to choose. Where something was met before, also of each part with that alone, as
+        way to choose. Where something was seen before, also of each part with that alone, as
         ``EASE/met/ndcg@10``, and with ``discovered`` items alone.
     """
     heads, users = candidates.heads(), candidates.users

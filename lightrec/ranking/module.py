@@ -176,13 +176,13 @@ class RankingModule(RankedStage):
     :param use_feedback: whether the user tower reads what kind of event each one was, and learns
         which kind comes next; null: in a log with several kinds of feedback.
     :param use_gaps: whether it reads the time between a user's events, in a log with times.
-    :param forget: share of training windows, drawn anew each time, whose feedback and gaps are
+    :param forget: share of training windows, drawn again each time, whose feedback and gaps are
         taken for unknown, so that a history of which only the items are known is ranked well, too.
     :param feedback_kinds: linked from the data.
     :param item_models: fitted after training and blended with the ranker by weights that are
         chosen on validation events; null for the ranker alone.
-    :param continues: folder of an earlier ranker stage: training goes on from its weights, those
-        of items by id, and item models are fitted anew with the settings chosen there. The data's
+    :param continues: folder of an earlier ranker stage: training continues from its weights, those
+        of items by id, and item models are fitted again with the settings chosen there. The data's
         ``since`` names the log that it was trained on.
     """
 
@@ -270,7 +270,7 @@ class RankingModule(RankedStage):
             counts = cooccurrence(log.items, log.offsets, self.num_items, DECAY, REACH)
             start = leading_vectors(counts, tower.size) * NORM
             with torch.no_grad():
-                # An item that never met another keeps its random start.
+                # An item that never came with another keeps its random start.
                 has_pairs = start.any(dim=1, keepdim=True)
                 tower.ids.copy_(torch.where(has_pairs, start, tower.ids.cpu()))
 

@@ -76,18 +76,18 @@ class Standing(Protocol):
 
 
 class Wishes(Protocol):
-    """Reads wishes in words: the part ``wishes``."""
+    """Reads requests in words: the part ``wishes``."""
 
     encoder: Encoder | None
     """Encoder that reads them; None where words alone do."""
 
     def scores(self, wish: str, kind: str) -> tuple[Tensor, float]:
-        """Score all items (N + 1,) for a wish, and give the weight of what the history says.
+        """Score all items (N + 1,) for a request, and give the weight of what the history says.
 
         :param kind: ``history``, or ``alone`` where there is none.
         """
         ...
 
     def answering(self, wish: str) -> Tensor | None:
-        """Which items have a word of a wish, (N + 1,) bool; None where vectors read it."""
+        """Which items have a word of a request, (N + 1,) bool; None where vectors read it."""
         ...

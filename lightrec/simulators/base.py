@@ -357,7 +357,7 @@ class Simulator(SessionEnv):
         if self.offer_size is None:
             fine = (state[Key.MASK].gather(1, slate) | ~shown).all()
         else:
-            # Candidates are distinct: an item that may be shown is met exactly once.
+            # Candidates are distinct: an item that may be shown is found exactly once.
             candidates = state[Key.CANDIDATES]
             places = slate.masked_fill(~shown, -1).split(1, 1)
             other = sum(torch.count_nonzero(candidates ^ item) for item in places)

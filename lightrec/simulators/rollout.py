@@ -41,7 +41,7 @@ class ActingPolicy(Protocol):
 
 
 class UserMemory:
-    """Reads histories anew only where they have changed.
+    """Reads histories again only where they have changed.
 
     :param read: gives a row (D,) for each history of (B, L), padded on the left, of any L. It must
         not change in between.
@@ -235,7 +235,7 @@ def judge(
     for name, policy in policies.items():
         rounds = []
         for seed in seeds:
-            # Policies that draw do so from torch's generator; each round begins it anew.
+            # Policies that draw do so from torch's generator; each round seeds it again.
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 rounds.append(play(policy, simulator, users, seed, **how))

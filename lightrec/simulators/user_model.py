@@ -137,7 +137,7 @@ class UserModelSimulator(Simulator):
     What was accepted enters the history; a declined slate enters as N + 1 where the user model
     knows such steps. Unless items repeat, what was shown is not shown again, nor what the user's
     log holds before the session; what the log's domain forbids a user is never shown. A domain that
-    goes by what people did is asked anew after every step, on the CPU; a compiled step breaks its
+    goes by what people did is asked again after every step, on the CPU; a compiled step breaks its
     graph there. After every step a user leaves as the user model says.
 
     :param user_model: who chooses and leaves; where it has several members, how uncertain they are

@@ -53,7 +53,7 @@ def alone(run: Path, command: str) -> Iterator[None]:
     if (held := os.environ.get(HELD)) == place:
         yield
         return
-    check_rooms(run)
+    check_folders(run)
     missing = [folder for folder in (run, *run.parents) if not folder.exists()]
     path = run / LOCK
     try:
@@ -85,14 +85,14 @@ def _locked(path: Path) -> AbstractContextManager[object]:
         raise RunError(f"{run} cannot be written to: {error.strerror}.") from error
 
 
-def check_rooms(run: Path, *rooms: str) -> None:
-    """See that no link leads out of a run folder what is written into its rooms.
+def check_folders(run: Path, *folders: str) -> None:
+    """See that no link leads out of a run folder what is written into its folders.
 
-    :param rooms: names of further folders.
+    :param folders: names of more folders.
     :raises RunError: where one does.
     """
     base = os.path.realpath(run)
-    for room in (LOCK.parent.name, *ROOMS, *rooms):
+    for room in (LOCK.parent.name, *ROOMS, *folders):
         for path in (run / room, *(run / room).rglob("*")):
             # The link to the version that answers is replaced, and nothing is written through it.
             if (

@@ -82,7 +82,7 @@ def run(
     :param repeats: items may come again, and be recommended again (default: as the domain says).
     :param offline: run on the domain's synthetic log, or else the world 'far', and no log.
     :param seed: the seed of every stage, in place of the recipes'.
-    :param fresh: do every stage anew.
+    :param fresh: run every stage again.
     :param fast_dev_run: train every stage on a single batch, to see whether everything fits; the
         results mean nothing and go into a folder of their own, runs/DOMAIN-fast-dev-run.
     :param until: the last stage to do, such as ranker, or one that another installed set adds, such
@@ -330,7 +330,7 @@ def has_synthetic(recipe_set: RecipeSet, words: Sequence[str]) -> bool:
 
 
 def in_file(path: Path, where: Path, role: str) -> Path:
-    """Copy the table of a URL into a file of the run, so that its content can be told from others'.
+    """Copy the table of a URL into a file of the run, so that its content is known from others'.
 
     :returns: the path itself where it is no URL.
     """

@@ -95,7 +95,7 @@ class Stage:
     :param out: the folder that it leaves, such as ``runs/video/ranker``.
     :param overrides: command-line settings that go before the recipe's, as for LightningCLI.
     :param sources: input files from outside the run, by role.
-    :param command: the command of the whole run, without its folder; noted for who has to mend it.
+    :param command: the command of the whole run, without its folder; noted for who has to fix it.
     :param before: the stages of the run that come before it, by name.
     """
 

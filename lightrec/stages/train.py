@@ -148,7 +148,7 @@ class RecipeCLI(LightningCLI):
         for size in sizes:
             parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
-        # Two threads that add to one row add in any order, unless they are told not to.
+        # Two threads that add to one row add in any order, unless torch is asked for one order.
         defaults = {"deterministic": "warn", "enable_model_summary": False}
         defaults |= {"num_sanity_val_steps": 0, "use_distributed_sampler": False}
         parser.set_defaults({f"trainer.{name}": value for name, value in defaults.items()})

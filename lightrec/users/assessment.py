@@ -147,7 +147,7 @@ def assess(
 
     :param counts: (3, BINS) float64, to which those of :func:`of_alternatives` are added.
     :returns: ``log_likelihood`` and ``popularity``, mean over weighted rows, in nats;
-        ``accuracy``, how often the choice was the likeliest; and the ``calibration_error`` of all
+        ``accuracy``, how often the choice was the most likely; and the ``calibration_error`` of all
         alternatives. Of several members also ``disagreement``, their mean uncertainty in nats.
     """
     names = ["log_likelihood", "popularity", "accuracy"]

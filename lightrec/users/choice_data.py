@@ -44,13 +44,13 @@ class ChoiceData(LogData):
     :param longest_session: steps at which the log's sessions were cut, so that their users did not
         leave; null takes the longest where sessions pile up at it.
     :param batch_size: events in a batch.
-    :param max_train: at most so many events an epoch, drawn anew each epoch; null for all.
+    :param max_train: at most so many events an epoch, drawn again each epoch; null for all.
     :param max_evaluated: at most so many validation, or test, events; null for all.
     :param num_workers: processes that make batches.
     :param seed: of the order and the draws.
     :param events: a ``.npy`` file with positions, in this data's ``store``, of the training events
         to learn from, such as actively chosen ones; null for all.
-    :param forget: the probability that a training history lacks a step, drawn anew in each epoch.
+    :param forget: the probability that a training history lacks a step, drawn again in each epoch.
     :param use_attributes: whether the vectors hold the features of the items' attributes, and
         choices read those of the users'; see :mod:`lightrec.data.attributes`.
     """

@@ -1,7 +1,7 @@
 """Choices as batches, from logs with impressions and without.
 
 Without impressions, sets are an assumption: the choice stood among items drawn evenly from those
-that the user had not met, and from other such sets, at a given rate, nothing was chosen.
+that the user had not seen, and from other such sets, at a given rate, nothing was chosen.
 """
 
 from collections.abc import Iterator
@@ -112,7 +112,7 @@ class ChoiceSets(Dataset[Batch]):
         """The logged sets (B, C) of events; else what was taken (B,), if any, and drawn items.
 
         They are different items, each drawn evenly from those that may be shown to the user and,
-        unless items repeat, that the user had not met before the event.
+        unless items repeat, that the user had not seen before the event.
         """
         if self.store.candidates is not None:
             logged = self.store.candidates[np.minimum(events, len(self.store) - 1)]
@@ -132,7 +132,7 @@ class ChoiceSets(Dataset[Batch]):
             if allowed is not None:
                 drawn[~allowed.numpy()[row, drawn]] = PADDING
             sets[row, column] = drawn
-            # What equals an entry to the left of it is drawn anew; padding does not count.
+            # What equals an entry to the left of it is drawn again; padding does not count.
             same = (sets[:, :, None] == sets[:, None]) & (sets != PADDING)[:, :, None]
             sets[np.tril(same, -1).any(2) & free] = PADDING
         return sets

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lightrec.users.choice_data import ChoiceData  # which reads logs, as a user model need not
 
 __path__: list[str] = []
-"""Nothing lies in it; what imports the modules that once did is told where their names are."""
+"""Nothing lies in it; what imports modules that once did learns where their names are now."""
 Make = Callable[[], ChoiceModel]
 """Makes an untrained choice model."""
 ANYWHERE = 0.6

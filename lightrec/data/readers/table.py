@@ -87,9 +87,9 @@ class TableReader(Reader):
         return JsonTable(path, skip) if _ending(path) in _JSON else TextTable(path)
 
     def read(self, path: Path, columns: Mapping[str, str] | None = None) -> Tables:
-        """Read a log; in a log without users, other columns become attributes of the made-up users.
+        """Read a log; without users in a log, other columns describe synthetic users.
 
-        If a made-up user has several rows, the first gives the attributes.
+        If a synthetic user has several rows, the first gives the attributes.
         """
         log = self.read_log(path, columns)
         names = [name for name in log.place.ignored if name]

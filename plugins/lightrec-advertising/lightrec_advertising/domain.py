@@ -50,7 +50,7 @@ class AdvertisingDomain(Domain):
         return every(audience, left(audience, "budget_left"), flights, capped)
 
     def synthetic(self, folder: Path, seed: int) -> Path:
-        """Write ten days of a made-up ad server.
+        """Write ten days of a synthetic ad server.
 
         It shows eight ads drawn at random. The user clicks one of them with probability ∝ exp of
         its appeal, or nothing with ∝ exp(3.2); a click becomes a conversion with a probability that

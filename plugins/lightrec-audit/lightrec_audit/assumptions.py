@@ -57,7 +57,7 @@ def cells(
     rate; a rate of 0 stays out.
 
     :param nothing_is_logged: whether the log tells how often nothing is chosen.
-    :param leaving_is_fitted: whether the log told how users leave.
+    :param leaving_is_fitted: whether the log shows how users leave.
     """
     yield Cell("as-assumed", "as assumed", discount, leave_rate)
     yield Cell("discount-0", "γ = 0", 0.0, leave_rate)
@@ -153,7 +153,7 @@ def judge_cell(
 
 
 def assuming(users: UserModel, cell: Cell, run: Path) -> UserModel:
-    """A user model under a cell's assumptions, its values fitted anew to a run's log.
+    """A user model under a cell's assumptions, its values fitted again to a run's log.
 
     Only the continuation value is fitted. Where declined sets are assumed, the odds of choosing
     nothing shift its utility and no other part of the fitted choices.

@@ -42,7 +42,7 @@ class EcommerceDomain(Domain):
         return every(audience, left(audience, "stock"), season)
 
     def synthetic(self, folder: Path, seed: int) -> Path:
-        """Write the made-up shop of :mod:`lightrec_ecommerce.made_up`."""
+        """Write the synthetic shop of :mod:`lightrec_ecommerce.made_up`."""
         from lightrec_ecommerce.made_up import shopping  # whoever asks only for words needs none
 
         return shopping(folder, seed)

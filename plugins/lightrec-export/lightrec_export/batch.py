@@ -111,7 +111,7 @@ def batch(export: Path, people: Path, *, out: Path, k: int = 10, threads: int = 
     The people have the columns user and history, a list of item ids, oldest first. The file of
     lists has a row for each of them: user, items and scores. In a folder, each file of people has
     its file of lists. Those that are there already stay, unless they are of other people, another
-    export or another K. So the same command goes on where it was stopped, and several of them share
+    export or another K. So the same command continues where it stopped, and several of them share
     the work, on several machines too.
 
     :param export: a folder that `lightrec export` wrote.

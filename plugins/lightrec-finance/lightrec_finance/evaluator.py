@@ -55,7 +55,7 @@ class Portfolios(Evaluator):
     suitability. Beside it stand the most popular products, what each investor had bought before,
     and all products, which is an index of equal weights.
 
-    :param prices: one or several files of daily prices, or ``made-up`` for the made-up log's.
+    :param prices: one or several files of daily prices, or ``made-up`` for the synthetic log's.
     :param shown: products in a list.
     :param cost: of what is traded; 0.001 is 10 basis points of each purchase and each sale.
     """

@@ -24,27 +24,30 @@ class Set(NamedTuple):
     """A set that lies in a folder.
 
     :param name: of its description.
-    :param told: the description.
+    :param description: the description.
     :param folder: where its files are.
     :param file: the one of the first table that was given in place of the folder.
     """
 
     name: str
-    told: Mapping[str, Any]
+    description: Mapping[str, Any]
     folder: Path
     file: Path | None = None
 
     def pattern(self, table: str) -> str:
         """The name of a table's files, or their pattern."""
-        told = self.told["files"][table]
-        return str(told if isinstance(told, str) else told["file"])
+        description = self.description["files"][table]
+        return str(description if isinstance(description, str) else description["file"])
 
     def paths(self, table: str) -> list[Path]:
         """The files of a table that are there."""
-        if self.file and table == next(iter(self.told["files"])):
+        if self.file and table == next(iter(self.description["files"])):
             return [self.file]
-        told = self.told["files"][table]
-        patterns = [self.pattern(table), *([] if isinstance(told, str) else told.get("or", []))]
+        description = self.description["files"][table]
+        patterns = [
+            self.pattern(table),
+            *([] if isinstance(description, str) else description.get("or", [])),
+        ]
         return next(filter(None, (sorted(self.folder.glob(each)) for each in patterns)), [])
 
     def shown(self, table: str) -> str:
@@ -54,7 +57,7 @@ class Set(NamedTuple):
 
     def known(self) -> bool:
         """Whether files have the columns by which the set is known."""
-        known, first = self.told.get("known_by", ()), next(iter(self.told["files"]))
+        known, first = self.description.get("known_by", ()), next(iter(self.description["files"]))
         tables = known if isinstance(known, Mapping) else {first: known}
         return all(
             any({*names} <= first_names(file) for file in self.paths(table)[:1])
@@ -66,8 +69,8 @@ class Set(NamedTuple):
 
         :raises DataError: where lines of the text are none of a table.
         """
-        told, files = self.told["files"][table], self.paths(table)
-        how = {} if isinstance(told, str) else dict(told)
+        description, files = self.description["files"][table], self.paths(table)
+        how = {} if isinstance(description, str) else dict(description)
         _, _, empty = (how.pop(name, None) for name in ("file", "or", "empty"))
         if not files:
             return empty and pl.LazyFrame(schema=dict.fromkeys(empty, pl.String))
@@ -96,11 +99,11 @@ class Set(NamedTuple):
 
         :raises DataError: where the files are not as the description says.
         """
-        told, files = self.told.get(query, []), ""
-        quoted = pl.selectors.by_name(*self.told.get("quoted", []), require_all=False)
+        description, files = self.description.get(query, []), ""
+        quoted = pl.selectors.by_name(*self.description.get("quoted", []), require_all=False)
         try:
-            for words in [told] if isinstance(told, str) else told:
-                named = sorted({*_WORD.findall(words)} & {*self.told["files"]})
+            for words in [description] if isinstance(description, str) else description:
+                named = sorted({*_WORD.findall(words)} & {*self.description["files"]})
                 files = ", ".join(map(self.shown, named))
                 tables = {name: self.scan(name) for name in named}
                 if all(table is not None for table in tables.values()):
@@ -108,7 +111,7 @@ class Set(NamedTuple):
                     return found.with_columns(quoted.map_elements(unquote_plus, pl.String))
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(
-                f"{files}: not as the set '{self.name}' was published ({self.told['address']}): "
+                f"{files}: not as '{self.name}' was published ({self.description['address']}): "
                 f"{str(error).splitlines()[0].rstrip('.')}.",
                 self.folder,
             ) from None
@@ -155,11 +158,11 @@ class DescribedReader(TableReader):
     @classmethod
     def found(cls, path: Path) -> Set | None:
         """The set that lies at a path; None where there is none."""
-        for name, told in described(cls.descriptions).items():
-            found, first = Set(name, told, path), next(iter(told["files"]))
+        for name, description in described(cls.descriptions).items():
+            found, first = Set(name, description, path), next(iter(description["files"]))
             pattern, files = Path(found.pattern(first)), [path]
             if path.is_dir():
-                files = [] if told.get("alone") else sorted(path.glob(str(pattern)))
+                files = [] if description.get("alone") else sorted(path.glob(str(pattern)))
             else:
                 folder = path.absolute().parents[len(pattern.parts) - 1]
                 found = found._replace(folder=folder, file=path)
@@ -178,14 +181,14 @@ class DescribedReader(TableReader):
         rows, found = self._asked("log", path, columns)
         if rows is None:
             raise DataError(f"A file of the set '{found.name}' is missing.", path)
-        for column, sentence in found.told.get("needs", {}).items():
+        for column, sentence in found.description.get("needs", {}).items():
             if rows[column].null_count() == rows.height:
                 raise DataError(sentence, path)
         if self.times == "auto":
-            self.times = found.told.get("times", "auto")
+            self.times = found.description.get("times", "auto")
         place = Place(path, form=f"the set {found.name}")
         if (lines := rows.to_dict().pop("line", None)) is not None:
-            files, rows = found.paths(next(iter(found.told["files"]))), rows.drop("line")
+            files, rows = found.paths(next(iter(found.description["files"]))), rows.drop("line")
             path = files[0] if len(files) == 1 else path
             if files[0].suffix != ".parquet":
                 place = replace(place, unit="Line")
@@ -195,13 +198,13 @@ class DescribedReader(TableReader):
     def read_items(self, path: Path, columns: Mapping[str, str] | None = None) -> Catalog | None:
         """Read the item table, where its files are there."""
         rows, found = self._asked("items", path, columns)
-        kinds = found.told.get("types", {})
+        kinds = found.description.get("types", {})
         return None if rows is None else Catalog(rows, place=Place(path), types=kinds)
 
     def read_users(self, path: Path, columns: Mapping[str, str] | None = None) -> Users | None:
         """Read the user table, where its files are there."""
         rows, found = self._asked("users", path, columns)
-        kinds = found.told.get("types", {})
+        kinds = found.description.get("types", {})
         return None if rows is None else Users(rows, place=Place(path), types=kinds)
 
     def _asked(
@@ -217,19 +220,19 @@ class DescribedReader(TableReader):
 @cache
 def described(file: Path) -> Mapping[str, Mapping[str, Any]]:
     """Read a file of descriptions."""
-    told: Mapping[str, Mapping[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return told
+    description: Mapping[str, Mapping[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return description
 
 
-def write_example(told: Mapping[str, Any], folder: Path) -> Path:
+def write_example(description: Mapping[str, Any], folder: Path) -> Path:
     """Write the small files of a description into a folder.
 
     :returns: the folder, or the first file where that is to be named.
     """
-    for name, text in told["example"].items():
+    for name, text in description["example"].items():
         (file := folder / name).parent.mkdir(parents=True, exist_ok=True)
         if file.suffix == ".parquet":
             pl.read_ndjson(text.encode()).write_parquet(file)
         else:
             file.write_text(text, encoding="utf-8")
-    return folder / next(iter(told["example"])) if told.get("alone") else folder
+    return folder / next(iter(description["example"])) if description.get("alone") else folder

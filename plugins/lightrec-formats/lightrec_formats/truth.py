@@ -58,7 +58,7 @@ def recovered(run: Path | str, folder: Path, k: int = 10) -> dict[str, float]:
 
 
 class MadeUp(NamedTuple):
-    """A made-up log and a run on it.
+    """A synthetic log and a run on it.
 
     :param log: the folder of the log, with its truth.
     :param run: the folder of the run.
@@ -80,7 +80,7 @@ class MadeUp(NamedTuple):
 
 @cache
 def made_up(domain: str, *item_models: str, seed: int = 0, text_encoder: str = "null") -> MadeUp:
-    """Write a domain's made-up log and run its recipes on it up to the blend, once a process.
+    """Write a domain's synthetic log and run its recipes on it up to the blend, once a process.
 
     It takes seconds: the ranker is not trained, and only item models are blended.
 
@@ -111,10 +111,10 @@ def made_up(domain: str, *item_models: str, seed: int = 0, text_encoder: str = "
 
 @dataclass(frozen=True)
 class TruthChecks:
-    """The checks of a domain on its made-up log: the truth is found, and nothing forbidden allowed.
+    """The checks of a domain on its synthetic log: truth found, nothing forbidden allowed.
 
     :param domain: its name.
-    :param made: gives its made-up log and a run on it, as :func:`made_up` does.
+    :param made: gives its synthetic log and a run on it, as :func:`made_up` does.
     :param ahead: by how much the blend is to be ahead of popularity, as :func:`recovered` has it.
     :param blend: where the blend is to be at least.
     :param forbidden: what the domain forbids, worked out by another way than ``eligible``; None

@@ -34,7 +34,7 @@ class SimulatorEnv(gymnasium.Env[Observation, Any]):
 
     **Illegal actions:** ``info["action_mask"]``, as ``action_space.sample(mask)`` takes it, holds 1
     for every number that may be chosen. Another item, or one that stands in the slate already, is
-    not shown: its place in the slate stays empty, and the session goes on.
+    not shown: its place in the slate stays empty, and the session continues.
 
     ``reset(seed=…)`` seeds the simulator; the same seed and actions have the same consequences.
 

@@ -1,4 +1,4 @@
-"""How people's wishes are learned from what they chose: inverse reinforcement learning."""
+"""How what people want is learned from what they chose: inverse reinforcement learning."""
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad

@@ -1,4 +1,4 @@
-"""People whose wishes are known, to try policies on."""
+"""People whose tastes are known, to try policies on."""
 
 from typing import Any
 

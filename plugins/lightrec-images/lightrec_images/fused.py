@@ -19,7 +19,7 @@ class Fused(Encoder):
     has norm 1, the scalar product of two items that have all parts is the weighted mean of the
     parts' cosines, and that of two items that have one part alone is its cosine.
 
-    A plain text, such as a wish, is read by every part that reads words. To these a list is its
+    A plain text, such as a request, is read by every part that reads words. To these a list is its
     members, separated by commas, and a number its digits.
 
     :param encoders: two or more, none of them ``Fused``.

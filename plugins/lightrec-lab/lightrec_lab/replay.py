@@ -90,7 +90,7 @@ class ReplayPolicyModule(PlayingStage):
     One batch of the data module is one iteration: play ``steps`` steps of ``sessions`` sessions,
     put them into the buffer, and move ``updates`` times on ``batch_size`` transitions drawn from
     it. Sessions that were cut are bootstrapped, those that ended are not. Checkpoints hold the
-    buffer, so that a resumed run goes on as an unbroken one would have. Of several processes each
+    buffer, so that a resumed run continues as an unbroken one would have. Of several processes each
     plays its own sessions and keeps what all have played; of what is drawn it takes its share.
 
     :param num_items: number of items N.

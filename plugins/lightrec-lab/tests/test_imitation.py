@@ -21,7 +21,7 @@ from lightrec.learners.transitions import FEATURES
 from tests.learners.training import fit
 
 WORLD = {"num_items": 20, "offer_size": 5, "time_budget": 6, "max_steps": 6, "sensitivity": 0.0}
-"""Chocolate pleases most, whatever came before: what an oracle shows is soon told from items."""
+"""Chocolate pleases most, whatever came before: what an oracle shows soon differs from items."""
 
 
 def small(kind, reward, iterations=2, demonstrations="oracle", **settings):

@@ -39,8 +39,8 @@ class MusicDomain(Domain):
     def eligible(self, audience: Audience) -> Mask | None:
         """Forbid banned tracks, explicit ones to those who want none, and those of elsewhere.
 
-        Where listeners were asked, a stranger, too, hears none that is explicit; a track of which
-        it is not known counts as explicit.
+        Where listeners were asked, an unknown user hears none that is explicit either; a track of
+        which it is not known counts as explicit.
         """
         asked = EXPLICIT in audience.items.columns and EXPLICIT in audience.users.columns
         return every(
@@ -55,7 +55,7 @@ class MusicDomain(Domain):
         return names_in(items, "territories") if attribute == "country" else []
 
     def synthetic(self, folder: Path, seed: int) -> Path:
-        """Write the made-up log of :mod:`lightrec_music.made_up`."""
+        """Write the synthetic log of :mod:`lightrec_music.made_up`."""
         from lightrec_music.made_up import listening  # whoever asks only for words needs none
 
         return listening(folder, seed)

@@ -66,7 +66,7 @@ def liked(store: EventStore) -> Tensor:
 
 
 def marked(batch: Mapping[str, Tensor], items: Tensor, likes: Tensor) -> tuple[Tensor, Tensor]:
-    """Mark which items (B, K) a batch's listeners have met, and which they have played: (B, K)."""
+    """Mark which items (B, K) a batch's listeners know, and which they have played: (B, K)."""
     same = (items[:, :, None] == batch[Key.HISTORY][:, None]) & (items != PADDING)[:, :, None]
     good = same & likes[batch[Key.FEEDBACK]][:, None] if Key.FEEDBACK in batch else same
     return same.any(2), good.any(2)

@@ -21,7 +21,7 @@ RADIO: Final = 0.3
 FAVOURITE: Final = 3.0
 """Log-odds that having played a track adds to its appeal for good,"""
 SATED: Final = 6.0
-"""log-odds that having heard it just now takes off,"""
+"""log-odds that a play just now takes off,"""
 REST: Final = 2.0
 """and the days after which so much less is left, by a factor of e."""
 

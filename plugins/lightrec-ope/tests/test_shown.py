@@ -25,7 +25,7 @@ ROUNDS = 6_000
 
 @pytest.fixture(scope="module")
 def shown(tiny_run, tmp_path_factory):
-    """A uniform log among all items but those that a user has met, and its clicks: tea pays."""
+    """A uniform log among all items but those that a user has had, and its clicks: tea pays."""
     store = Run(tiny_run).data
     rng = np.random.default_rng(0)
     rows = rng.integers(len(store.user_ids), size=ROUNDS)

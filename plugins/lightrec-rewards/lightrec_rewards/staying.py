@@ -41,7 +41,7 @@ def ending(users: UserModel, transition: TensorDictBase) -> Tensor:
 
 
 class StayReward(UserReward):
-    """The probability that the session goes on after the step.
+    """The probability that the session continues after the step.
 
     Summed over a session it pays for length, whatever is in it: weigh it against the reward of a
     step. With an assumed leave rate it is a constant.

@@ -1,1 +1,1 @@
-"""Standing rules of a shop and wishes in words, for lightrec's lists."""
+"""Standing rules of a shop and requests in words, for lightrec's lists."""

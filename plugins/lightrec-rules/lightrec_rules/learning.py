@@ -1,4 +1,4 @@
-"""The weight of wishes, learned at the end of each stage that trains a ranker."""
+"""The weight of requests, learned at the end of each stage that trains a ranker."""
 
 import inspect
 import json
@@ -18,7 +18,7 @@ from lightrec_rules.wishes import EVENTS, FILE, Wishes
 
 
 class LearnWishes(AfterTraining):
-    """Learns what wishes count, and writes it beside the ranker, where items have words."""
+    """Learns what requests count, and writes it beside the ranker, where items have words."""
 
     def add(
         self, module: StageModule, data: StageData, folder: Path, logs: Path
@@ -30,7 +30,7 @@ class LearnWishes(AfterTraining):
 
 
 def write_wishes(folder: Path, data: SequenceData, earlier: Path | str | None = None) -> None:
-    """Learn what wishes count, and write it beside the ranker, where items have words.
+    """Learn what requests count, and write it beside the ranker, where items have words.
 
     :param earlier: folder of a ranker stage, in place of learning: what was learned there stays.
     """

@@ -1,6 +1,6 @@
 """A shop's standing rules, which every list of a run keeps to, whatever ranks it.
 
-They stand in ``rules.yaml`` in the run's folder, beside its versions, and are read anew whenever
+They stand in ``rules.yaml`` in the run's folder, beside its versions, and are read again whenever
 that file, or the table that it names, has changed::
 
     table: stock.csv                # of items; its columns go before the item table's
@@ -310,7 +310,7 @@ class Standing:
 
 
 class RuleBook:
-    """The rules of a folder, read anew where they have changed.
+    """The rules of a folder, read again where they have changed.
 
     :param folder: of a run or an export.
     :param people: what :class:`Standing` is given of them.
@@ -326,7 +326,7 @@ class RuleBook:
     def of(self, items: pl.DataFrame, kinds: Mapping[str, Kind]) -> Standing | None:
         """The rules for a catalog, as :class:`Standing` takes it; None where there are none.
 
-        Where a change cannot be read, the rules before go on, and a warning says why.
+        Where a change cannot be read, the rules before continue, and a warning says why.
 
         :raises RecipeError: where the first rules cannot be read.
         """
@@ -356,7 +356,7 @@ class RuleBook:
             (folder / FILE).write_text(yaml.safe_dump(rules, sort_keys=False), encoding="utf-8")
 
     def _version(self) -> object:
-        """Marks of the present files, by which they are told from others."""
+        """Marks of the present files, which differ from others'."""
         stats = [path.stat() for path in (self.path, self._table) if path.exists()]
         return [(each.st_mtime_ns, each.st_size, each.st_ino) for each in stats]
 

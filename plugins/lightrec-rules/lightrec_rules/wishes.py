@@ -1,17 +1,17 @@
-"""Wishes in words: how well each item answers a sentence, and what that counts next to a history.
+"""Requests in words: how well each item answers a sentence, and what that counts next to a history.
 
-A wish either says an item's words, or says in other words what it is about. How much more likely
+A request either says an item's words, or says in other words what it is about. How much more likely
 it is to be said of item i than of any item is the mean of the two likelihoods::
 
     product over words q of  share * [q in i] * M / (m * n)  +  (1 - share) * near(focus, q, i)
-    near(sharpness, whole wish, i)
+    near(sharpness, whole request, i)
 
 with M words in all items, m in i, and n items that have the word q. ``near(f, q, i)`` is
 ``exp(f * c(q, i))`` over its mean over items, with c the cosine of vectors. The first is the query
 likelihood of Ponte and Croft (1998), with a translation (Berger and Lafferty 1999) in the place of
 smoothing; to the second it costs nothing that other items have a paraphrase's words by chance. A
-word counts by how far the wish's vector moves without it, next to the word without which it moves
-farthest: grammar counts little, in every language that the encoder reads.
+word counts by how far the request's vector moves without it, relative to the largest such move:
+grammar counts little, in every language that the encoder reads.
 """
 
 import json
@@ -58,15 +58,15 @@ HISTORY, ALONE = "history", "alone"
 SOUGHT: Final = {
     "share": (0.6, 0.3, 0.9),  # of words that an item has
     "focus": (2.5, 1.25, 5.0),  # of a word's cosine, in cosines as two items have them on average
-    "sharpness": (2.5, 1.25, 5.0),  # of the whole wish's cosine
+    "sharpness": (2.5, 1.25, 5.0),  # of the whole request's cosine
 }
 """Weights that are tried, one after the other."""
 EVENTS: Final = 500
-"""Number of validation events that have a wish made up."""
+"""Number of validation events for which a request is invented."""
 COLUMNS: Final = 4_096
 """Number of items that stand for all others where the catalog is larger."""
 LONGEST: Final = 5
-"""Words of a wish that is made up, at most."""
+"""Words of an invented request, at most."""
 REPLACED: Final = (0.0, 0.5, 1.0)
 """One of these shares of its words is replaced by near ones."""
 VOCABULARY: Final = 5_000
@@ -82,11 +82,11 @@ def same_stem(one: str, other: str) -> bool:
 
 
 class Reading(NamedTuple):
-    """Likelihoods of a wish's words for C items, by words and by vectors.
+    """Likelihoods of a request's words for C items, by words and by vectors.
 
-    :param salience: (n,) what each word of a wish counts, 1 at most.
-    :param lifts: (n, C) how much likelier an item's words are the word than any item's.
-    :param cosines: (n, C) of words and items, and ``whole`` (C,) of the wish and items, in units
+    :param salience: (n,) what each word of a request counts, 1 at most.
+    :param lifts: (n, C) how much more likely an item's words are the word than any item's.
+    :param cosines: (n, C) of words and items, and ``whole`` (C,) of the request and items, in units
         of the items' own.
     """
 
@@ -96,7 +96,7 @@ class Reading(NamedTuple):
     whole: Tensor
 
     def likelihood(self, share: float, focus: float, sharpness: float) -> Tensor:
-        """How much likelier the wish is of each item than of any, as a logarithm: (C,)."""
+        """How much more likely the request is of each item than of any, as a logarithm: (C,)."""
         near = (self.cosines * focus).log_softmax(1).exp() * self.cosines.shape[1]
         said = self.salience @ (share * self.lifts + (1 - share) * near).log()
         meant = (self.whole * sharpness).log_softmax(0) + math.log(len(self.whole))
@@ -104,14 +104,14 @@ class Reading(NamedTuple):
 
 
 class Wishes:
-    """Reads wishes, and says what they count.
+    """Reads requests, and says what they count.
 
     :param store: a prepared log, whose items' titles, texts, categories and lists are read.
     :param items: the ranker's, which hold the vectors of texts.
     :param encoder: made these vectors; None where there are none.
     :param settings: what :meth:`learn` found: ``share``, ``focus``, ``sharpness``, and by
         ``HISTORY`` and ``ALONE`` the weights of what the history says (without one, of the
-        logarithm of popularity), and of the wish's likelihood.
+        logarithm of popularity), and of the request's likelihood.
     """
 
     def __init__(
@@ -135,11 +135,11 @@ class Wishes:
         self._spread = float(gram.square().sum().sqrt()) or 1.0
 
     def scores(self, wish: str, kind: str) -> tuple[Tensor, float]:
-        """Score all items for a wish. What of it no item has is said on the error output.
+        """Score all items for a request. What of it no item has is said on the error output.
 
         :param kind: ``HISTORY`` or ``ALONE``.
         :returns: (N + 1,), and the weight of what the history says, to which they are to be added.
-        :raises RecipeError: where nothing of the wish can be read.
+        :raises RecipeError: where nothing of the request can be read.
         """
         words = self._words(wish, tell=True)
         unknown = [word for word in words if word not in self.column]
@@ -160,15 +160,15 @@ class Wishes:
         return weight * reading.likelihood(*(self.settings[name] for name in SOUGHT)), before
 
     def answering(self, wish: str) -> Tensor | None:
-        """The items that have a word of a wish, (N + 1,) bool; None where vectors read it."""
+        """The items that have a word of a request, (N + 1,) bool; None where vectors read it."""
         if self.encoder is not None:
             return None
         places = [self.column[word] for word in self._words(wish) if word in self.column]
         return torch.from_numpy(np.asarray(self._said[:, places].sum(1)).ravel() > 0)
 
     def _words(self, wish: str, tell: bool = False) -> list[str]:
-        """Split a wish into words. Where no vectors weigh them, grammar is left out, and a word
-        that no item has stands for one with another ending, which is told.
+        """Split a request into words. Where no vectors weigh them, grammar is left out, and a word
+        that no item has stands for one with another ending, which is reported.
         """
         words = [*dict.fromkeys(words_of(wish))]
         if self.encoder is not None:
@@ -183,7 +183,7 @@ class Wishes:
         return [*dict.fromkeys(words)]
 
     def read(self, wishes: Sequence[str], items: Tensor | None = None) -> list[Reading]:
-        """Read wishes, each of which has words, for items, (B, C) int64; None for all, 0 to N."""
+        """Read requests, each of which has words, for items, (B, C) int64; None for all, 0 to N."""
         split = [list(dict.fromkeys(words_of(wish))) for wish in wishes]
         without = [[" ".join(w for w in words if w != each) for each in words] for words in split]
         texts = sorted({*wishes, *chain(*split), *chain(*without)})
@@ -206,7 +206,7 @@ class Wishes:
         return encoded(self.encoder, texts, texts, asked=True)
 
     def _lift(self, word: str) -> Tensor:
-        """How much likelier an item's words are a word than any item's: (N + 1,) float32."""
+        """How much more likely an item's words are a word than any item's: (N + 1,) float32."""
         lift = np.zeros(self.table.shape[0], np.float32)
         if (column := self.column.get(word)) is not None:
             rows = self._said.indices[slice(*self._said.indptr[column : column + 2])]
@@ -223,10 +223,10 @@ class Wishes:
         events: "EvaluationEvents",
         seed: int,
     ) -> Self | None:
-        """Find what wishes count: by the likelihood of events with wishes made up for them.
+        """Find what requests count: by the likelihood of events with requests invented for them.
 
         :param events: held-out ones, some :data:`EVENTS`.
-        :param seed: of the wishes.
+        :param seed: of the requests.
         :returns: None where items have no words, or no event has an item with some.
         """
         learned = cls(store, blend.ranker.items, encoder)
@@ -271,7 +271,7 @@ class Wishes:
         return learned
 
     def made_up(self, items: Sequence[int], rng: np.random.Generator) -> list[str]:
-        """Make up a wish for each item, of its own words and near ones; empty where it has none."""
+        """Invent a request for each item, of its own words and near ones; empty without words."""
         names, wishes = [*self.column], []
         for item in items:
             words, replaced = self.table[[item]].indices, rng.choice(REPLACED)

@@ -1,4 +1,4 @@
-"""Reading wishes in words, and what they count."""
+"""Reading requests in words, and what they count."""
 
 import json
 from types import SimpleNamespace

@@ -72,7 +72,9 @@ def read_tokens(text: str, name: object) -> dict[str, Role]:
     except yaml.YAMLError as error:
         raise RecipeError(f"{name} cannot be read as YAML: {error}") from None
     if not isinstance(content, Mapping) or not content:
-        raise RecipeError(f"{name} should have tokens by role, such as `read: [a-long-secret]`.")
+        raise RecipeError(
+            f"{name} should have tokens by role, such as `read: [a-secret-of-the-site]`."
+        )
     roles: dict[str, Role] = {}
     for role, tokens in content.items():
         if role not in ROLES:
@@ -128,7 +130,7 @@ class Gate:
     :param tokens: gives the role of each; None where everybody may do everything.
     :param hosts: names by which the service may be called; None for any. A page of another origin,
         which a browser of somebody here has open, could otherwise call it by a name of its own.
-    :param counted: told of each request its method, the path of its route, status and seconds.
+    :param counted: called with each request's method, path of its route, status and seconds.
     """
 
     def __init__(

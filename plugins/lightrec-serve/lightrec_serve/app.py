@@ -75,7 +75,7 @@ def application(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         watching = asyncio.create_task(service.watch())
-        errors.silent = True  # the log holds no wishes and no names of what people had
+        errors.silent = True  # the log holds no requests in words and no names of what people had
         yield
         errors.silent = False
         watching.cancel()

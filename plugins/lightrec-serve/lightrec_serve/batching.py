@@ -14,7 +14,7 @@ LARGEST: Final = 64
 SOON: Final = 2.0
 """Seconds after which a query should be answered: where it would wait longer, it is refused."""
 LATER: Final = 3.0
-"""The same of what takes longer than a slate: a wish, misspelt names, an explanation."""
+"""The same of what takes longer than a slate: words, misspelt names, an explanation."""
 T = TypeVar("T")
 Answered = tuple[Engine, Ranked]
 """A slate, and the engine whose items its numbers mean."""

@@ -192,7 +192,7 @@ class Catalog:
         )
 
     def put(self, item: str, row: Mapping[str, Any]) -> int:
-        """Add an item, or put one anew; its number is returned. See :meth:`row`."""
+        """Add an item, or put one again; its number is returned. See :meth:`row`."""
         new = self.row(item, row)
         number = self._index.setdefault(item, len(self) + 1)
         if number <= self.size:

@@ -15,7 +15,7 @@ from lightrec.cli.command import with_options_of
 from lightrec_serve.access import Limits, Role, Tokens, read_tokens
 
 GRACE: Final = 30
-"""Seconds for which a service that is told to end continues answering what it was asked."""
+"""Seconds for which a service that is to end continues answering what it was asked."""
 LOCAL: Final = ("127.0.0.1", "localhost", "::1")
 TOKENS: Final = "LIGHTREC_TOKENS"
 """Environment variable with tokens by role, as YAML."""
@@ -102,7 +102,7 @@ def serve(
     import uvicorn
 
     from lightrec.data.times import moment
-    from lightrec.stages.redo import check_rooms
+    from lightrec.stages.redo import check_folders
     from lightrec_serve.app import application
     from lightrec_serve.service import Arm, Service
     from lightrec_serve.store import Store, StoreError
@@ -124,10 +124,10 @@ def serve(
         for name, path, heat, share in zip(names(paths), paths, temperatures, shares, strict=True)
     ]
     if store is None:
-        check_rooms(run, "served.db")
+        check_folders(run, "served.db")
     kept = Store(store or f"sqlite:///{run / 'served.db'}")
     later = f"served-later-{sha256(name_of(kept.engine).encode()).hexdigest()[:8]}.db"
-    check_rooms(run, later)
+    check_folders(run, later)
     try:
         aside = Store(f"sqlite:///{run / later}")  # another store's feedback is another file's
     except StoreError as error:  # such as in a folder that nobody may write to

@@ -167,7 +167,7 @@ class Engine(ABC):
         return read and query.ask is None
 
     def read(self, query: Query) -> None:
-        """Read names, conditions and a wish, which :meth:`answer` then finds read. It may take
+        """Read names, conditions and a request, which :meth:`answer` then finds read. It may take
         long, and another thread than the engine's calls it.
 
         :raises LightrecError: where something cannot be read.

@@ -240,7 +240,7 @@ class ExportedBlend(ListRanking):
         self.outside = SimpleNamespace(rows={})
 
     def wished(self, *_: object) -> tuple[Tensor, float]:
-        """Refuse a wish."""
+        """Refuse a request in words."""
         raise RecipeError(NO_WISHES)
 
     def person(

@@ -17,7 +17,7 @@ from lightrec_serve.tables import ANSWERS, FEEDBACK, SESSIONS, SHOWN, TRIALS
 LONG: Final = 0.2
 """Seconds of counting from which on numbers are given again, for 30 times as long."""
 PIECES: Final = 24
-"""Pieces of time at most whose rates are told, so that a trend is seen."""
+"""Pieces of time at most whose rates are given, so that a trend is seen."""
 PERCENTS: Final = (50, 95, 99)
 """Quantiles of latencies."""
 
@@ -81,7 +81,7 @@ class Numbers:
 
         def count() -> Counted:
             counted = numbers(self.store, since, trial)
-            late = since < self._since  # who came before this service may have met other arms
+            late = since < self._since  # who came before this service may have seen other arms
             return counted, self._split(numbers(self.store, self._since) if late else counted)
 
         counted = await self.lane.call(count)
@@ -93,7 +93,7 @@ class Numbers:
         """How likely chance splits people among the arms as unevenly: Pearson's chi-squared test.
 
         Near 0 something else splits them, such as requests that fail in one arm, and the arms
-        cannot be compared. None where there are no two arms to meet, or nobody has met one.
+        cannot be compared. None where there are no two arms, or nobody has seen one.
         """
         from scipy.stats import chisquare
 

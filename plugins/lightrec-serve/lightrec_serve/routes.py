@@ -65,7 +65,7 @@ def routes(
 
     @router.post("/recommend")
     async def recommend(ask: schema.Ask, request: Request) -> schema.Slate:
-        """Recommend to a user of the log, to somebody new, or to a wish in words."""
+        """Recommend to a user of the log, to somebody new, or to a request in words."""
         within("k", ask.k, limits.k)
         within("The history's length", len(ask.history), limits.history)
         within("The number of candidates", len(ask.candidates or ()), limits.candidates)

@@ -118,11 +118,11 @@ class RunEngine(Engine):
         return self._recommenders[by]
 
     def ready(self, query: Query) -> bool:
-        """Whether the names, conditions and ranker of a query are known, and it has no wish."""
+        """Whether the names, conditions and ranker of a query are known, and it has no words."""
         return super().ready(query) and query.by in self._recommenders
 
     def read(self, query: Query) -> None:
-        """Read names, conditions and a wish, and load what ranks."""
+        """Read names, conditions and what is asked in words, and load what ranks."""
         super().read(query)
         recommender = self.recommender(query.by)
         if query.ask is not None:
@@ -234,7 +234,7 @@ class RunEngine(Engine):
     def _why(
         self, query: Query, person: Person, items: list[int], scores: Tensor, allowed: Tensor
     ) -> list[list[Reason]]:
-        """Ask what each event did: score the person without it, by the same wish and filters."""
+        """Ask what each event did: score the person without it, by the same request and filters."""
         events, known = without_each(person.known)
         rows = pl.concat([person.row] * len(events))
         without = self.recommender(query.by).scores(Person(known, rows), query.ask)

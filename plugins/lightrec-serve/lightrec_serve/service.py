@@ -33,7 +33,7 @@ SHARED: Final = {each.name for each in fields(Query)} & Ask.model_fields.keys() 
 """Fields of a request that a query has as they are."""
 OF_LAW: Final = SHARED - {*OF_PERSON, "explain"} | {"explore", "more"}
 """Fields of a request by which a slate is drawn: stored with such a slate alone, as they may hold
-wishes."""
+requests in words."""
 SWEPT: Final = 3_600.0
 """Seconds after which what is too old is erased again."""
 logger = logging.getLogger("lightrec.serve")
@@ -58,7 +58,7 @@ class Service:
     """Answers for people and keeps what they did.
 
     A session knows its user's events in the run's log, and what is stored of the user: what one
-    session is told, the others of its user know.
+    session is reported, the others of its user know.
 
     :param arms: recommenders; each person meets one of them, by the weights, for good.
     :param store: where sessions, answers, feedback and items are kept.

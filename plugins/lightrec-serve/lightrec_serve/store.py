@@ -223,7 +223,7 @@ class Store(AbstractContextManager["Store"]):
         """The request of a session's last answer that is written; nothing where there is none."""
         wanted = sa.select(ANSWERS.c.request).where(ANSWERS.c.session == session)
         with self.reading() as connection:
-            # From the newest on, so that a session that goes on is soon there.
+            # From the newest on, so that a session that continues is soon there.
             row = connection.execute(wanted.order_by(ANSWERS.c.number.desc()).limit(1)).scalar()
         request: dict[str, Any] = json.loads(row or "{}")
         return request

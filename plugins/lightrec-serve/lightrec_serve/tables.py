@@ -394,7 +394,7 @@ def name_of(engine: sa.Engine) -> str:
 
 @contextmanager
 def failing(engine: sa.Engine, done: str) -> Iterator[None]:
-    """Raise in a sentence what a database has refused.
+    """Raise what a database has refused.
 
     :param done: what was to be done with it, such as ``read``.
     :raises StoreError: in place of the database's errors.

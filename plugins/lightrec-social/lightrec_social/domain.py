@@ -54,7 +54,7 @@ class SocialDomain(Domain):
         return names_in(items, MAKER) if attribute == BLOCKED else []
 
     def synthetic(self, folder: Path, seed: int) -> Path:
-        """Write the made-up log of :mod:`lightrec_social.made_up`."""
+        """Write the synthetic log of :mod:`lightrec_social.made_up`."""
         from lightrec_social.made_up import posts  # whoever asks only for words needs none
 
         return posts(folder, seed)

@@ -65,7 +65,7 @@ class LearnerChecks(LearningChecks):
         """Transitions (R,): three of four show the first item that may be shown, and are rewarded,
         the others the second, and are not.
 
-        :param offers: whether what may be shown is offered, and not told by a mask.
+        :param offers: whether what may be shown is offered, and not given by a mask.
         :param barren: whether nothing may be shown afterwards.
         """
         good = (torch.arange(self.ROWS) % 4 > 0).unsqueeze(1)

@@ -200,7 +200,7 @@ def kit_context(domain: type[Domain] | None = None) -> "RewardContext":
 
 
 def kit_evidence(domain: type[Domain] | None = None) -> Evidence:
-    """Make what item models are fitted to: the events of the kit's store, with made-up vectors."""
+    """Make what item models are fitted to: events of the kit's store, with synthetic vectors."""
     store = kit_store(domain)  # type: ignore[arg-type]
     with seeded(0):
         vectors = torch.randn(store.num_items + 1, VECTOR_SIZE)

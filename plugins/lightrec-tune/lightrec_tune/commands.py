@@ -74,7 +74,7 @@ def tune(
     if not searched:
         raise RecipeError("Every setting of the default space is given on the line.")
     where = out or stage.run / f"tune-{stage.name}"
-    redo.check_rooms(stage.run, where.name)
+    redo.check_folders(stage.run, where.name)
     for wait in (0.1, 0.3, 0.9, None):
         try:
             with redo.alone(where, "tune"):  # no command of another kind writes there

@@ -96,7 +96,7 @@ class TrialWatch(Callback):
         trainer.should_stop |= self.pruned
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Report the metric, and ask whether to go on."""
+        """Report the metric, and ask whether to continue."""
         value = float(trainer.callback_metrics[self.monitor])
         with warnings.catch_warnings():
             # An epoch that is done again after a stop has been reported, with the same value.

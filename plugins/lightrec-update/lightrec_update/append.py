@@ -1,4 +1,4 @@
-"""What is appended to a run's log: read, told from what is known, and joined to it."""
+"""What is appended to a run's log: read, kept apart from what is known, and joined to it."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -86,7 +86,7 @@ def more(
     """Read what is appended: logs, each by itself, and tables of items and users.
 
     A log without events counts for none. The tables that come with logs are joined, the later ones
-    counting where they differ, which is told, and those of ``sources`` before all.
+    counting where they differ, which is reported, and those of ``sources`` before all.
 
     :param sources: the tables' by ``items`` and ``users``, the logs' by names with ``log``.
     :param read: of a log's path, with the tables that come with it.
@@ -183,7 +183,7 @@ def append(
     catalog: Catalog | None = None,
     users: Users | None = None,
 ) -> Appended:
-    """Append to tables; an event that is known counts once, without times as far as can be told.
+    """Append to tables; an event that is known counts once, without times as far as can be known.
 
     :raises NothingNew: where this changes nothing.
     :raises DataError: where a column cannot be brought to the type that it has in the tables, or
@@ -212,10 +212,10 @@ def append(
 
 
 def _unknown(events: pl.DataFrame, log: InteractionLog) -> pl.DataFrame:
-    """Leave out of a log without times what stands in events already, as far as that can be told.
+    """Leave out of a log without times what stands in events already, as far as that can be known.
 
     A single event may be known or come again. A log whose events, in any order, stand there one
-    after the other is known; in one that holds all of them, they are. What else is equal is told.
+    after the other is known; in one that holds all, they are. What else is equal is reported.
     """
     marks, before = (table.hash_rows().alias("mark") for table in (log.events, events))
     count, sums = len(log), np.append(np.uint64(0), before.to_numpy()).cumsum()

@@ -2,7 +2,7 @@
 
 The new version is made out of sight in ``versions/.next`` and takes its place by renames: its
 folder appears whole, then the link that names the version that answers is replaced. A stopped
-update goes on where it was.
+update continues where it was.
 """
 
 import json

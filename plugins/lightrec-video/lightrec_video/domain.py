@@ -73,7 +73,7 @@ class VideoDomain(Domain):
         return fetch_movielens_100k()
 
     def synthetic(self, folder: Path, seed: int) -> Path:
-        """Write the made-up log of :mod:`lightrec_video.made_up`."""
+        """Write the synthetic log of :mod:`lightrec_video.made_up`."""
         from lightrec_video.made_up import watching  # words need none of it
 
         return watching(folder, seed)

@@ -37,8 +37,8 @@ def watching(folder: Path, seed: int) -> Path:
 
     What appeals is a title's two genres, its fame, and in three more ways what its words do not
     say; episodes appeal as their series does. An episode can be watched when the one before was,
-    to its end. The less a title appeals to somebody who took it from the front page, the likelier
-    it is abandoned. Nobody watches a title above their age, or outside of its licence.
+    to its end. The less a title appeals to somebody who took it from the front page, the more
+    likely it is abandoned. Nobody watches a title above their age, or outside of its licence.
 
     :param folder: an empty folder, see :func:`~lightrec_formats.made_up.write_made_up`.
     :returns: the folder.

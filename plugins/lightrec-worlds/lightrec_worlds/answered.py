@@ -31,7 +31,7 @@ class AnsweredWorld(World):
     of a factor model of the people who may be learned from, see
     :class:`~lightrec_worlds.loadings.Loadings`.
 
-    :param batch_size: sessions B. User u, as ``fix`` is told, is person u modulo their number;
+    :param batch_size: sessions B. User u, as ``fix`` is given, is person u modulo their number;
         other sessions are those of people drawn evenly.
     :param log: answers, or a file of them, see :meth:`~lightrec_worlds.answers.Answers.read`.
     :param items: a table of the items.

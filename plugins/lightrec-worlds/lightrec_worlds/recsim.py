@@ -39,7 +39,7 @@ CHOC, KALE = 5.0, 4.0
 DEVIATION = 1.0
 """Standard deviation of the logarithm of engagement, for both."""
 SEEN = 100.0
-"""Engagement above which policies are not told how much it was."""
+"""Engagement above which policies do not learn how much it was."""
 STATES, ACTIONS = 201, 50
 """Size of the tabular twin: net positive exposures, clickbait scores."""
 

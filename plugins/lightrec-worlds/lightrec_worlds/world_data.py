@@ -51,18 +51,18 @@ class WorldData(SimulatorData):
         world's own vectors, which say more than a text can.
     :param demonstrations: who shows a reward that learns what to do: ``oracle``, the folder of a
         saved policy, or, as a control, ``random``. What a learner still achieves that was shown
-        random sessions, it was not told by demonstrations.
+        random sessions, it was not given by demonstrations.
     :param demonstration_sessions: sessions that are shown.
-    :param demonstration_steps: steps of each; sessions that end begin anew.
+    :param demonstration_steps: steps of each; sessions that end begin again.
     :param reward: what the policy maximises the sum of, such as a ConstrainedReward; null for the
         world's own.
     :param policy: the policy that learns, with its settings; null for TowerPolicy, whose
         ``horizon`` is the world's number of steps where none is given.
-    :param behavior: who plays the log that learners off-line learn from, drawing slates. Logits
+    :param behavior: who plays the log that learners offline learn from, drawing slates. Logits
         are a sum: by name, the weights of what the world scores items by, which are ``greedy``,
         ``oracle``, and numbers of its items, such as ``quality`` in ``Greed``; ``{}`` draws evenly.
         Or the folder of a saved policy.
-    :param logged_sessions: sessions of that log, which is played again where training goes on.
+    :param logged_sessions: sessions of that log, which is played again where training continues.
     :param seed: of that log. A world's items follow from its own ``seed`` in ``settings``.
     """
 
@@ -241,7 +241,7 @@ class WorldData(SimulatorData):
 
 @torch.no_grad()
 def demonstrate(simulator: EnvBase, expert: ActingPolicy, steps: int) -> TensorDict:
-    """Play on for some steps, sessions that end begin anew.
+    """Play on for some steps, sessions that end begin again.
 
     :param simulator: of B sessions.
     :param expert: shows what it scores highest.

@@ -96,7 +96,7 @@ class BanditLog:
 
     @property
     def weights(self) -> Tensor:
-        """How much likelier the policy is to do what was done, (n,) float64.
+        """How much more likely the policy is to do what was done, (n,) float64.
 
         :raises DataError: where there are no propensities.
         """

@@ -59,7 +59,7 @@ class SequenceLog:
 
     @property
     def ratios(self) -> Tensor:
-        """How much likelier the policy is to take each step, (N, T); 1 after the last one."""
+        """How much more likely the policy is to take each step, (N, T); 1 after the last one."""
         (propensity,) = needed(self, "propensity")
         of_shown = self.target.double().gather(2, self.action[:, :, None]).squeeze(2)
         return (of_shown / propensity.double()).where(self.taken, 1.0)
