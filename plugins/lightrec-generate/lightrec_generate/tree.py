@@ -131,9 +131,9 @@ class TreeGenerator(Generator):
     The logit of a digit after a prefix is (user vector, scaled and shifted as the prefix says) ·
     digit's vector, plus a learned multiple of the logarithm of how often the items below were
     chosen. To the last digit's vector is added what is known of the item, as in reading. Only
-    the digits below the prefix take part. Since scale and shift depend on the prefix alone, every node
-    of the trie has a vector and a bias, and the law over the whole catalog is a matrix product
-    and a softmax among siblings.
+    the digits below the prefix take part. Since scale and shift depend on the prefix alone,
+    every node of the trie has a vector and a bias, and the law over the whole catalog is a matrix
+    product and a softmax among siblings.
 
     :param identifiers: names the items.
     :param hidden: width of the layer that reads a prefix.
