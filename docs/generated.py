@@ -181,53 +181,16 @@ def recipe_files() -> list[tuple[str, Path]]:
 
 
 def modules(*names: str) -> str:
-    """List what is public in modules, and all in them, each with its docstring's first sentence.
+    """List modules, and all in them, each with its docstring's first sentence.
 
-    The built documentation has the whole docstrings in their place.
+    The built documentation has their classes and functions in its place.
     """
-    sections = []
+    rows = []
     for name in (module for given in names for module in submodules(given)):
         module = import_module(name)
         path = os.path.relpath(inspect.getfile(module), ROOT)
-        sections.append(f"## `{name}`\n\n{_sentence(module)} [Source](../../../{path})\n")
-        public = {n: x for n, x in vars(module).items() if _is_public(n, x, name)}
-        if public:
-            sections.append("".join(f"- {_line(n, x)}\n" + _left(x) for n, x in public.items()))
-    return "\n".join(sections)
-
-
-def _is_public(name: str, thing: object, module: str) -> bool:
-    if not (inspect.isclass(thing) or inspect.isroutine(thing)) or name.startswith("_"):
-        return False
-    return (thing.__module__, thing.__name__) == (module, name)
-
-
-def _line(name: str, thing: Callable) -> str:
-    kind = "class " if inspect.isclass(thing) else ""
-    return f"`{kind}{name}{_signature(thing)}`: {_sentence(thing)}"
-
-
-def _left(thing: object) -> str:
-    """The methods that a class of parts leaves to subclasses, a line each."""
-    names = sorted(getattr(thing, "__abstractmethods__", ())) if inspect.isclass(thing) else []
-    methods = [(name, inspect.getattr_static(thing, name)) for name in names]
-    methods = [(name, getattr(m, "__func__", m)) for name, m in methods]
-    lines = [(n, m) for n, m in methods if inspect.isfunction(m) and m.__doc__]
-    return "".join(f"  - `{n}{_signature(m)}`: {_sentence(m)}\n" for n, m in lines)
-
-
-def _signature(thing: Callable) -> str:
-    """Give the arguments with their defaults, without types; none for a class without its own."""
-    if inspect.isclass(thing):
-        constructor = thing.__new__ if issubclass(thing, tuple) else thing.__init__
-        if not getattr(constructor, "__module__", "").startswith(("lightrec", "namedtuple")):
-            return ""
-        parameters = list(inspect.signature(constructor).parameters.values())[1:]
-    else:
-        parameters = list(inspect.signature(thing).parameters.values())
-    plain = [parameter.replace(annotation=parameter.empty) for parameter in parameters]
-    # A default without a name of its own, such as a function, is not worth its address.
-    return re.sub(r"=<[^>]*>", "=…", str(inspect.Signature(plain)))
+        rows.append([f"[`{name}`](../../../{path})", _sentence(module)])
+    return _table(["module", "what it holds"], rows)
 
 
 def _sentence(described: object) -> str:

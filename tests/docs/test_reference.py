@@ -54,7 +54,7 @@ def test_every_public_module_is_in_the_reference():
         name
         for name in submodules("lightrec")[1:]
         if not name.startswith(INTERNAL)
-        and f"## `{name}`\n" not in listed
+        and f"[`{name}`]" not in listed
         and not hasattr(importlib.import_module(name), "__path__")
     ]
 
