@@ -1,12 +1,14 @@
 // The operator's view: what each arm has shown, and what people made of it.
 
 import { api, element, find, say, stamp } from "./parts.js";
+import { language, t } from "./words.js";
 
 const EVERY = 10_000; // milliseconds
-const UNEVEN = "People meet the arms in other shares than their weights say: before you compare the arms, look for what loses requests of one of them.";
+const UNEVEN = "People see the arms in other shares than their weights say: before you compare the arms, look for what loses requests of one of them.";
+const LOCALE = language === "en" ? "en-GB" : language;
 const AXES = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1];
 
-const count = new Intl.NumberFormat("en").format;
+const count = new Intl.NumberFormat(language).format;
 const tenth = (value) => (100 * value).toFixed(1);
 const share = (value) => `${tenth(value)}\u00a0%`;
 const milliseconds = (value) => (value < 10 ? value.toFixed(1) : count(Math.round(value)));
@@ -31,7 +33,9 @@ export function operator(arms) {
     place.querySelector(".ticks").replaceChildren(...ticks);
     place.setAttribute(
       "aria-label",
-      `${share(numbers.rate)} accepted, 95 % interval ${share(numbers.low)} to ${share(numbers.high)}`,
+      t("{rate} accepted, 95 % interval {low} to {high}", {
+        rate: share(numbers.rate), low: share(numbers.low), high: share(numbers.high),
+      }),
     );
   }
 
@@ -44,8 +48,10 @@ export function operator(arms) {
     const points = rates.map(([time, rate]) =>
       `${((240 * (time - first)) / (last - first)).toFixed(1)},${(38 - (36 * rate) / highest).toFixed(1)}`);
     place.querySelector("polyline").setAttribute("points", points.join(" "));
-    const when = (time) => new Date(time).toLocaleString("en-GB", { dateStyle: "short", timeStyle: "short" });
-    const said = `Rate from ${when(first)} to ${when(last)}; highest ${share(highest)}, last ${share(rates.at(-1)[1])}`;
+    const when = (time) => new Date(time).toLocaleString(LOCALE, { dateStyle: "short", timeStyle: "short" });
+    const said = t("Rate from {first} to {last}; highest {highest}, now {now}", {
+      first: when(first), last: when(last), highest: share(highest), now: share(rates.at(-1)[1]),
+    });
     place.querySelector("svg").setAttribute("aria-label", said);
     say(place.querySelector("figcaption"), said);
     place.hidden = false;
@@ -54,20 +60,23 @@ export function operator(arms) {
   function card(name, about, numbers, end) {
     const root = stamp("arm");
     root.querySelector("h3").textContent = name;
-    const shares = about ? `${+tenth(about.share)}\u00a0% of people, ranked by the ${about.by}${about.version ? `, version ${about.version}` : ""}` : "not served now";
+    const served = about?.version ? "{share}\u00a0% of people, ranked by the {by}, version {version}" : "{share}\u00a0% of people, ranked by the {by}";
+    const shares = about ? t(served, { share: +tenth(about.share), by: t(about.by), version: about.version }) : t("not served now");
     root.querySelector(".bar .quiet").textContent = shares;
     const list = root.querySelector("dl");
     if (!numbers) {
       root.querySelector(".interval").remove();
-      list.append(entry("Answers", "none yet"));
+      list.append(entry(t("Answers"), t("none yet")));
       return root;
     }
     interval(root.querySelector(".interval"), numbers, end);
     trend(root.querySelector(".trend"), numbers.trend);
     const covered = about?.items ? numbers.items / about.items : null;
-    const coverage = entry("Coverage", count(numbers.items));
+    const coverage = entry(t("Coverage"), count(numbers.items));
     if (covered !== null) {
-      coverage.lastChild.textContent += ` of ${count(about.items)} (${share(covered)})`;
+      coverage.lastChild.textContent = t("{shown} of {all} ({share})", {
+        shown: count(numbers.items), all: count(about.items), share: share(covered),
+      });
       const meter = element("div", "", "meter");
       meter.append(element("span"));
       meter.lastChild.style.width = `${100 * Math.min(covered, 1)}%`;
@@ -76,14 +85,16 @@ export function operator(arms) {
     const kinds = Object.entries(numbers.feedback).map(([kind, number]) => `${kind} ${count(number)}`);
     const latency = numbers.latency_ms.map(milliseconds).join(" · ");
     list.append(
-      entry("Rate, 95 % interval", `${share(numbers.rate)} (${tenth(numbers.low)} to ${tenth(numbers.high)})`),
-      entry("People", count(numbers.people)),
-      entry("Answers", count(numbers.answers)),
-      entry("Items shown", count(numbers.shown)),
-      entry("Accepted", count(numbers.accepted)),
-      entry("Feedback", kinds.join(" · ") || "none yet"),
+      entry(t("Rate, 95 % interval"), t("{rate} ({low} to {high})", {
+        rate: share(numbers.rate), low: tenth(numbers.low), high: tenth(numbers.high),
+      })),
+      entry(t("People"), count(numbers.people)),
+      entry(t("Answers"), count(numbers.answers)),
+      entry(t("Items shown"), count(numbers.shown)),
+      entry(t("Accepted"), count(numbers.accepted)),
+      entry(t("Feedback"), kinds.join(" · ") || t("none yet")),
       coverage,
-      entry("Latency, 50 · 95 · 99 %", latency ? `${latency}\u00a0ms` : "not known"),
+      entry(t("Latency, 50 · 95 · 99 %"), latency ? t("{times}\u00a0ms", { times: latency }) : t("not known")),
     );
     return root;
   }
@@ -98,13 +109,13 @@ export function operator(arms) {
       find("arms").replaceChildren(...Array.from(names, (name) =>
         card(name, known[name], found.find((numbers) => numbers.arm === name), end)));
       const uneven = found.length && found[0].split_p !== null && found[0].split_p < 0.001;
-      say(find("broken"), uneven ? UNEVEN : "");
+      say(find("broken"), uneven ? t(UNEVEN) : "");
       const { store, waiting } = await api("ready");
-      const kept = waiting ? ` ${count(waiting)} events wait for it.` : "";
+      const kept = waiting ? t(" {count} events wait for it.", { count: count(waiting) }) : "";
       const is = { ok: "The store answers.", down: "The store does not answer: lists come without it." };
-      say(find("health"), is[store] + kept);
-      const now = new Date().toLocaleTimeString("en-GB");
-      say(find("updated"), `Counted at ${now}, and again every ${EVERY / 1000} seconds.`);
+      say(find("health"), t(is[store]) + kept);
+      const now = new Date().toLocaleTimeString(LOCALE);
+      say(find("updated"), t("Counted at {now}, and again every {seconds} seconds.", { now, seconds: EVERY / 1000 }));
     } catch (error) {
       say(find("broken"), error.message);
     }

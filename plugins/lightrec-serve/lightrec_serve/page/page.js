@@ -3,9 +3,10 @@
 import { operator } from "./operator.js";
 import { api, element, find, say } from "./parts.js";
 import { Column } from "./slate.js";
+import { quoted, t } from "./words.js";
 
 const LENGTH = 10; // places of a slate
-const PAST = 5; // events of a person that are told
+const PAST = 5; // events of a person that are shown
 const WAIT = 150; // milliseconds without a key until what is typed is looked for
 
 // Whom the slate is for
@@ -17,8 +18,8 @@ function wanted() {
   ask.trial = find("trial").checked; // then it is of no log and no number
   const user = find("user").value.trim();
   if (user) ask.user = user;
-  const whom = [user ? `user ${user}` : "somebody new", ...titles.map((title) => `“${title}”`), wish];
-  document.querySelector("#whom summary").textContent = `For ${whom.filter(Boolean).join(", ")}`;
+  const whom = [user ? t("user {user}", { user }) : t("somebody new"), ...titles.map(quoted), wish];
+  document.querySelector("#whom summary").textContent = t("For {whom}", { whom: whom.filter(Boolean).join(t(", ")) });
   if (wish) ask.ask = wish;
   for (const name of ["only", "exclude"]) {
     const conditions = find(name).value.split(";").map((each) => each.trim()).filter(Boolean);
@@ -55,8 +56,8 @@ async function showPast() {
   if (!user) return;
   const past = await api(`users/${encodeURIComponent(user)}/past?k=${PAST}`).catch(() => []);
   if (find("user").value.trim() !== user || !past.length) return;
-  const told = past.map(({ title, kind }) => (kind ? `${title} (${kind})` : title));
-  say(find("past"), `Last in the log: ${told.join("; ")}.`);
+  const events = past.map(({ title, kind }) => (kind ? `${title} (${kind})` : title));
+  say(find("past"), t("Last in the log: {events}.", { events: events.join(t("; ")) }));
 }
 
 function showTitles() {
@@ -64,7 +65,7 @@ function showTitles() {
     const chip = element("li");
     const remove = element("button", "×");
     remove.type = "button";
-    remove.setAttribute("aria-label", `Remove ${title}`);
+    remove.setAttribute("aria-label", t("Remove {title}", { title }));
     remove.addEventListener("click", () => {
       titles.splice(place, 1);
       showTitles();
@@ -85,7 +86,7 @@ async function addTitle() {
   showTitles();
   await askAll();
   if (!columns[0].failed) return;
-  // The service says what is wrong with the title, which goes back to be mended.
+  // The service says what is wrong with the title, which goes back to be corrected.
   titles.splice(titles.indexOf(title), 1);
   showTitles();
   field.value ||= title;
@@ -118,7 +119,7 @@ function compareSlates() {
   }
   const items = new Set(one.items.map((place) => place.item));
   const both = other.items.filter((place) => items.has(place.item)).length;
-  say(find("overlap"), `In both slates: ${both} of ${other.items.length} items.`);
+  say(find("overlap"), t("In both slates: {both} of {all} items.", { both, all: other.items.length }));
 }
 
 function addColumn(name, ranker) {
@@ -138,9 +139,9 @@ function other() {
 }
 
 function setCompared(compared) {
-  columns[0].part("h2").textContent = compared ? "Slate A" : "Slate";
+  columns[0].part("h2").textContent = t(compared ? "Slate A" : "Slate");
   find("columns").classList.toggle("two", compared);
-  if (compared) addColumn("Slate B", other()).ask();
+  if (compared) addColumn(t("Slate B"), other()).ask();
   else columns.splice(1).forEach((column) => column.root.remove());
   compareSlates();
 }
@@ -175,7 +176,7 @@ function beginAgain() {
 
 async function start() {
   find("whom").open = matchMedia("(min-width: 54rem)").matches; // on a phone the slate comes first
-  addColumn("Slate").ask();
+  addColumn(t("Slate")).ask();
   find("ask").addEventListener("submit", (event) => {
     event.preventDefault();
     askForWish();
@@ -224,7 +225,7 @@ async function start() {
     offer(find("people"), await api("users"));
     const [some] = await api("items?k=1");
     const named = Object.keys(some?.attributes ?? {});
-    if (named.length) say(find("columns-known"), `By ${named.join(", ")}, such as ${condition(some)}.`);
+    if (named.length) say(find("columns-known"), t("By {names}, such as {example}.", { names: named.join(t(", ")), example: condition(some) }));
   } catch (error) {
     columns[0].fail(error);
   }

@@ -1,5 +1,7 @@
 // What the views share: small helpers for elements, and requests to the service.
 
+import { t } from "./words.js";
+
 export const find = (id) => document.getElementById(id);
 
 // Data becomes text only: nothing on this page is ever read as HTML.
@@ -37,7 +39,7 @@ function askForToken(refusal) {
       knocking = null;
       const token = find("token").value.trim();
       if (!token) {
-        reject(new Error("The service answers only with a token: reload the page to give one."));
+        reject(new Error(t("The service answers only with a token: reload the page to give one.")));
         return;
       }
       sessionStorage.setItem("token", token);
@@ -59,14 +61,14 @@ export async function api(path, { method = "GET", body, signal } = {}) {
       response = await fetch(path, { method, headers, signal, body: body && JSON.stringify(body) });
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new Error("The service cannot be reached: see whether it still runs.");
+      throw new Error(t("The service cannot be reached: see whether it still runs."));
     }
     const answer = await response.json().catch((error) => {
       if (response.ok || error.name === "AbortError") throw error;
       return {};
     });
     if (response.ok) return answer;
-    const problem = answer.error ?? `The service answered with the status ${response.status}.`;
+    const problem = answer.error ?? t("The service answered with the status {status}.", response);
     if (response.status !== 401) throw new Error(problem);
     // Another request may have got a token meanwhile.
     if (token === sessionStorage.getItem("token")) await askForToken(token ? problem : "");

@@ -1,15 +1,15 @@
 // A slate: its cards, what people do with them, and what comes next.
 
 import { api, element, newId, say, stamp } from "./parts.js";
+import { list, quoted, t } from "./words.js";
 
 const ALIKE = 5; // items that "More like this" shows
 
-const LIST = new Intl.ListFormat("en");
 const SHARES = ["popularity", "attributes"]; // whose scores are shares themselves
 const RANKED = {
   popularity: "Nothing is known of this person yet: these are popular items that differ from each other.",
   attributes: "Ranked by what people with the same attributes choose.",
-  wish: "Ranked by the wish.",
+  wish: "Ranked by the request.",
   blend: "Ranked by the blend, which looks at the next choice.",
   policy: "Ranked by the policy, which looks at the whole session.",
   mixture: "Ranked by the blend and by what user model A likes.",
@@ -42,13 +42,13 @@ export class Column {
   offer(chosen = 0) {
     const arms = this.arms();
     const names = Object.keys(arms);
-    const usual = ({ by }) => `As evaluated (${by})`;
-    const first = ["As evaluated", usual(arms[names[0]] ?? {}), "An arm drawn for you"];
+    const usual = ({ by }) => t("As evaluated ({by})", { by: t(by ?? "") });
+    const first = [t("As evaluated"), usual(arms[names[0]] ?? {}), t("An arm drawn for you")];
     const choices = [[first[Math.min(names.length, 2)], {}]];
     for (const arm of names) {
       const prefix = names.length > 1 ? `${arm} · ` : "";
       if (prefix) choices.push([prefix + usual(arms[arm]), { arm }]);
-      choices.push([`${prefix}Policy`, { arm, by: "policy" }], [`${prefix}Blend`, { arm, by: "blend" }]);
+      choices.push([prefix + t("Policy"), { arm, by: "policy" }], [prefix + t("Blend"), { arm, by: "blend" }]);
     }
     this.choices = choices.map(([, choice]) => choice);
     const select = this.part("select");
@@ -118,9 +118,9 @@ export class Column {
   describe() {
     if (!this.slate) return;
     const { by, arm, note, wish } = this.slate;
-    const both = wish && by !== "wish" && `Ranked by the wish and the ${by}.`;
-    const more = Object.keys(this.arms()).length > 1 ? ` Arm: ${arm}.` : "";
-    this.part(".about").textContent = (both || RANKED[by] || `Ranked by ${by}.`) + more;
+    const text = wish && by !== "wish" ? "Ranked by the request and the {by}." : RANKED[by] ?? "Ranked by {by}.";
+    const more = Object.keys(this.arms()).length > 1 ? t(" Arm: {arm}.", { arm }) : "";
+    this.part(".about").textContent = t(text, { by: t(by) }) + more;
     say(this.part(".note"), note);
   }
 
@@ -147,7 +147,7 @@ export class Column {
     if (place.score !== null) {
       part(".meter span").style.width = `${8 + 92 * share}%`;
       part(".value").textContent = this.relevance(place);
-      part(".value").title = `Score ${place.score.toFixed(2).replace("-", "−")}`;
+      part(".value").title = t("Score {score}", { score: place.score.toFixed(2).replace("-", "−") });
     }
     if (this.slate.drawn) part(".propensity").textContent = probability(place.propensity);
     for (const button of card.querySelectorAll("button")) {
@@ -160,7 +160,7 @@ export class Column {
   relevance(place) {
     const best = Math.max(...this.slate.items.map((each) => each.score));
     const share = SHARES.includes(this.slate.by) && best > 0 ? place.score / best : Math.exp(place.score - best);
-    return `${Math.min(100, Math.round(100 * share))}\u00a0% of the best`;
+    return t("{share}\u00a0% of the best", { share: Math.min(100, Math.round(100 * share)) });
   }
 
   clicked(event) {
@@ -187,7 +187,7 @@ export class Column {
       const event = { id, session, answer, item: place.item, kind: sent };
       await api("feedback", { method: "POST", body: { events: [event] } });
       const done = element("li", place.title, kind);
-      done.prepend(element("span", kind === "accepted" ? "Taken: " : "Not this: "));
+      done.prepend(element("span", t(kind === "accepted" ? "Taken: " : "Not this: ")));
       if (session === this.session) {
         this.part(".did").append(done);
         await this.ask();
@@ -222,25 +222,25 @@ export class Column {
     const arm = encodeURIComponent(this.slate.arm);
     const path = `items/${encodeURIComponent(place.item)}/similar?k=${ALIKE}&arm=${arm}`;
     const found = await api(path);
-    if (!found.length) return [element("li", "Nothing is like it.")];
-    return found.map((other) => row(other.title, other.score === null ? "" : `${percent(other.score)} alike`));
+    if (!found.length) return [element("li", t("Nothing is like it."))];
+    return found.map((other) => row(other.title, other.score === null ? "" : t("{share} alike", { share: percent(other.score) })));
   }
 
   // The events that "Because of" names, each with what it does, and what would have to be gone for
-  // the item not to come; the latter is not known of wishes and of exports.
+  // the item not to come; the latter is not known of requests in words and of exports.
   async reasons(place) {
     const rows = (place.why ?? []).map((title, number) =>
-      row(title, `without it ${percent(place.without[number])} as likely`));
-    if (!rows.length) rows.push(element("li", "No event of the past makes it likelier."));
+      row(title, t("without it {share} as likely", { share: percent(place.without[number]) })));
+    if (!rows.length) rows.push(element("li", t("No event of the past makes it more likely.")));
     const { session, items, asked } = this.slate;
     const body = { session, item: place.item, k: items.length };
     for (const name of ["history", "exclude", "only", "by"]) if (asked[name]) body[name] = asked[name];
     if (!asked.ask && !asked.more && place.why?.length) {
-      const told = await api("explain", { method: "POST", body }).catch((error) => ({ error }));
-      if (told.error) rows.push(element("li", told.error.message, "quiet"));
-      const titles = new Map(told.events?.map((event) => [event.position, event.title]));
-      const lost = told.change?.without.map((position) => `“${titles.get(position)}”`) ?? [];
-      if (lost.length) rows.push(element("li", `It would not come without ${LIST.format(lost)}.`));
+      const found = await api("explain", { method: "POST", body }).catch((error) => ({ error }));
+      if (found.error) rows.push(element("li", found.error.message, "quiet"));
+      const titles = new Map(found.events?.map((event) => [event.position, event.title]));
+      const lost = found.change?.without.map((position) => quoted(titles.get(position))) ?? [];
+      if (lost.length) rows.push(element("li", t("It would not come without {titles}.", { titles: list(lost) })));
     }
     return rows;
   }
@@ -263,7 +263,7 @@ function row(said, aside) {
 
 // Why an item came, in a sentence; empty where nothing is said.
 function because(place) {
-  return place.why?.length ? `Because of ${LIST.format(place.why.map((title) => `“${title}”`))}` : "";
+  return place.why?.length ? t("Because of {titles}", { titles: list(place.why.map(quoted)) }) : "";
 }
 
 function percent(share) {
@@ -272,23 +272,25 @@ function percent(share) {
 }
 
 function probability(propensity) {
-  return propensity === null ? "" : `drawn with probability ${percent(propensity)}`;
+  return propensity === null ? "" : t("drawn with probability {share}", { share: percent(propensity) });
 }
 
 function mark(place, before, now) {
   const up = before - now;
   if (before && !up) return;
-  place.textContent = !before ? "new" : up > 0 ? `▲ ${up}` : `▼ ${-up}`;
-  place.setAttribute("aria-label", !before ? "new in the slate" : up > 0 ? `up ${up}` : `down ${-up}`);
+  place.textContent = !before ? t("new") : up > 0 ? `▲ ${up}` : `▼ ${-up}`;
+  place.setAttribute("aria-label", !before ? t("new in the slate") : up > 0 ? t("up {places}", { places: up }) : t("down {places}", { places: -up }));
   place.setAttribute("role", "img");
   place.classList.toggle("new", !before);
 }
 
 function changes(before, items) {
-  if (!items.length) return "Nothing is left to show.";
-  if (!before) return `${items.length} items.`;
+  if (!items.length) return t("Nothing is left to show.");
+  if (!before) return t("{count} items.", { count: items.length });
   const fresh = items.filter((place) => !before.includes(place.item)).length;
   const moved = items.some((place, rank) => before[rank] !== place.item);
-  if (!moved) return "The slate stays as it was.";
-  return fresh ? `New here: ${fresh} of ${items.length} items.` : "The same items in another order.";
+  if (!moved) return t("The slate stays as it was.");
+  return fresh
+    ? t("New here: {fresh} of {count} items.", { fresh, count: items.length })
+    : t("The same items in another order.");
 }
