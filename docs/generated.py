@@ -76,10 +76,10 @@ def _filled(mark: re.Match[str]) -> str:
 def commands() -> str:
     """Describe every command by its parser."""
     os.environ["COLUMNS"] = "92"
-    sections = []
+    sections, said = [], {}
     for name, part in shipped(plugins.COMMANDS).items():
         sections.append(f"## `lightrec {name}`\n")
-        sections.append(_command(parser_of(part.load(), name)))
+        sections.append(_command(parser_of(part.load(), name), name, said))
     return "\n".join(sections)
 
 
@@ -93,14 +93,22 @@ def _distribution(part: plugins.Part) -> str:
     return part.distribution.split()[0]
 
 
-def _command(parser: argparse.ArgumentParser) -> str:
+def _command(parser: argparse.ArgumentParser, name: str, said: dict[tuple[str, str], str]) -> str:
+    """Describe a command; what `said` of an option for another command is not said again."""
     usage = parser.format_usage().removeprefix("usage: ").rstrip()
     parts = [f"{parser.description}\n\n```text\n{usage}\n```\n"]
-    rows = [
-        [_names(action), action.help or ""]
-        for action in parser._actions
-        if not isinstance(action, argparse._HelpAction)
-    ]
+    rows, others = [], {}
+    for action in parser._actions:
+        if not isinstance(action, argparse._HelpAction):
+            row = (_names(action), action.help or "")
+            of = said.setdefault(row, name) if action.option_strings else name
+            if of == name:
+                rows.append(row)
+            else:
+                others.setdefault(of, []).append(action.option_strings[-1])
+    for of, names in others.items():
+        list_of = ", ".join(f"`{each}`" for each in names)
+        rows.append((list_of, f"as in [`lightrec {of}`](#lightrec-{of.replace(' ', '-')})"))
     if rows:
         parts.append(_table(["argument", "meaning"], rows))
     if parser.epilog:

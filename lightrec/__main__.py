@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"lightrec: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("lightrec: stopped. The same command goes on where this one was.", file=sys.stderr)
+        print("lightrec: stopped. The same command continues where this one was.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         _print_no_more()

@@ -46,37 +46,26 @@ offline_learners learners.algorithms bc=BehaviorCloning reward-weighted=RewardWe
 rankers evaluation.rankers policy=ByPolicy blend=RunRanker mixture=ByMixture
 rankers evaluation.rankers even-mixture=ByEvenMixture ranker=ByRanker
 domains data.domain generic=Domain
+commands cli.run run
+commands cli.recommend recommend similar
+commands cli.evaluate evaluate
+commands cli.fit fit validate test=assess_test
+commands cli.play simulate
+commands cli.data data/check=check data/convert=convert
+commands cli.plugins plugins/list=list_plugins plugins/show=show plugins/new=new
+commands cli.recipes recipes/list=list_recipes recipes/show=show recipes/copy=copy
+commands cli.doctor doctor
 """
-"""A line for each module: its slot, its name within lightrec, and its classes. Each goes by its own
-name, or by the one before the equals sign."""
+"""A line for each module: its slot, its name within lightrec, and its classes or functions. Each
+goes by its own name, or by the one before the equals sign, where a slash stands for a space.
+`lightrec --help` lists the commands in this order."""
 PARTS: dict[str, dict[str, str]] = {}
 """Import paths by slot and name."""
 for _slot, _module, *_classes in map(str.split, TABLE.strip().splitlines()):
     for _name, _, _other in (each.partition("=") for each in _classes):
-        PARTS.setdefault(_slot, {})[_name] = f"lightrec.{_module}:{_other or _name}"
+        _path = f"lightrec.{_module}:{_other or _name}"
+        PARTS.setdefault(_slot, {})[_name.replace("/", " ")] = _path
 globals().update({f"lightrec_{slot}": gives(parts) for slot, parts in PARTS.items()})
-lightrec_commands = gives(
-    {
-        "run": "lightrec.cli.run:run",
-        "recommend": "lightrec.cli.recommend:recommend",
-        "similar": "lightrec.cli.recommend:similar",
-        "evaluate": "lightrec.cli.evaluate:evaluate",
-        "fit": "lightrec.cli.fit:fit",
-        "validate": "lightrec.cli.fit:validate",
-        "test": "lightrec.cli.fit:assess_test",
-        "simulate": "lightrec.cli.play:simulate",
-        "data check": "lightrec.cli.data:check",
-        "data convert": "lightrec.cli.data:convert",
-        "plugins list": "lightrec.cli.plugins:list_plugins",
-        "plugins show": "lightrec.cli.plugins:show",
-        "plugins new": "lightrec.cli.plugins:new",
-        "recipes list": "lightrec.cli.recipes:list_recipes",
-        "recipes show": "lightrec.cli.recipes:show",
-        "recipes copy": "lightrec.cli.recipes:copy",
-        "doctor": "lightrec.cli.doctor:doctor",
-    }
-)
-"""The commands, in the order in which `lightrec --help` lists them."""
 INSIDE: Path = Path(__file__).parent / "recipes"
 """The recipes lie inside the package in a wheel, and next to it in a checkout."""
 lightrec_recipes = gives([INSIDE if INSIDE.is_dir() else Path(__file__).parents[1] / "recipes"])

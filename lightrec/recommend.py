@@ -114,7 +114,7 @@ class Recommender(ListRanking):
             below 1, or a time is given and the log has none.
         """
         if user is None and history is None and profile is None and ask is None:
-            raise RecipeError("Give a user of the log, a history, a profile or a wish.")
+            raise RecipeError("Give a user of the log, a history, a profile or a request.")
         k = self.length(k)
         known, person = self.person(user, history, profile)
         if discover:
@@ -127,7 +127,7 @@ class Recommender(ListRanking):
             may = allowed.scatter(1, known[Key.SEEN], False)
             if answering.any() and not (answering & may).any():
                 raise RecipeError(
-                    f"No item that may come has a word of the wish {ask!r}: what has one is "
+                    f"No item that may come has a word of the request {ask!r}: what has one is "
                     "excluded, or was had before."
                 )
         items, scores = self.best(known, allowed, k, placed, ask, rules, person)

@@ -55,7 +55,7 @@ def doctor(*, json: bool = False) -> int:
             print(f"  {'!' if each['mend'] else ' '} {each['name']:<22} {each['value']}")
             print(f"      {each['mend']}\n" if each["mend"] else "", end="")
     if wrong:
-        print(f"\n{wrong} of these {'needs' if wrong == 1 else 'need'} mending (marked with !).")
+        print(f"\n{wrong} of these {'needs' if wrong == 1 else 'need'} fixing (marked with !).")
     return 2 if wrong else 0
 
 

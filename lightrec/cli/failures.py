@@ -22,7 +22,7 @@ def in_a_sentence(error: BaseException) -> str | None:
     if number in (errno.ENOSPC, errno.EDQUOT) or NO_SPACE.search(str(error)):
         return (
             f"Nothing more can be written{_where(error)}: the disk is full. Free some space; the "
-            "same command goes on where this one was."
+            "same command continues where this one was."
         )
     for run in sorted(OPENED):
         if sentence := damage(run):

@@ -16,7 +16,7 @@ from lightrec.keys import Column
 WITHOUT_HISTORY = {
     "attributes": "There is no history: ranked by what people with these attributes choose.",
     "popularity": "There is no history: items that are popular of late and differ from each other.",
-    "wish": "There is no history: ranked by the wish and by what people choose of late.",
+    "wish": "There is no history: ranked by the request and by what people choose of late.",
 }
 
 
@@ -101,7 +101,7 @@ def recommend(
     if all and out is None:
         raise RecipeError("--all writes a file: name it with --out, such as --out recs.parquet.")
     if ask is not None and by not in (None, "blend"):
-        raise RecipeError(f"A wish goes with what the blend says: leave out --by {by}.")
+        raise RecipeError(f"A request in words goes with the blend: leave out --by {by}.")
     if before and not all:
         raise RecipeError("--before goes with --all: it makes a file for everybody to be judged.")
     if out is not None and out.suffix not in (".parquet", ".csv"):
@@ -133,7 +133,7 @@ def recommend(
     if recommender.ranked_by in WITHOUT_HISTORY and not all:
         print(WITHOUT_HISTORY[recommender.ranked_by], file=sys.stderr)
     elif ask is not None:
-        print("Ranked by the wish and the blend.", file=sys.stderr)
+        print("Ranked by the request and the blend.", file=sys.stderr)
     elif by is None:  # why is said at the run's end and in its report
         print(f"Ranked by {named(recommender.by)}.", file=sys.stderr)
     if out is None:

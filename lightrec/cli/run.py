@@ -60,7 +60,7 @@ def run(domain: str, *settings: str, leave_out_bots: bool = False, **options: An
         if [word[:2] for word in words[at + 1 : at + 2]] in ([], ["--"]):
             words.pop(at)
         command = shlex.join([*words, "--out", str(where)])
-        print(f"\n{textwrap.fill(f'{LONG_RUN} This command goes on to it:', WIDTH)}\n  {command}")
+        print(f"\n{textwrap.fill(f'{LONG_RUN} This command runs it:', WIDTH)}\n  {command}")
 
 
 def made(

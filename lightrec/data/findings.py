@@ -34,7 +34,7 @@ LEFT_OUT: Final = {
 """Events that are dropped, in the order of the steps."""
 
 TOLERATED: Final = {
-    "users_made_up": "users made up, one per session, impression or row: the log names none",
+    "users_made_up": "users invented, one per session, impression or row: the log names none",
     "users_with_one_event": "users with one event, which is trained on and never tested",
     "users_without_train": "users without a training event",
     "users_without_row": "users without a row in the user table, kept with empty attributes",

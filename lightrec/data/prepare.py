@@ -236,8 +236,8 @@ def _warn(counts: Mapping[str, int], domain: Domain, notes: Sequence[str]) -> No
         plugins.warn(note)
     if made_up := counts["users_made_up"]:
         plugins.warn(
-            f"The log names no users: {made_up:,} are made up, one per session, impression or row. "
-            "If a column names the users, give it in the setting columns."
+            f"The log names no users: {made_up:,} are invented, one per session, impression or "
+            "row. If a column names the users, give it in the setting columns."
         )
     if own_texts := counts["items_with_own_text"]:
         plugins.warn(

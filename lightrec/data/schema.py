@@ -50,7 +50,7 @@ class Place:
     :param number: from a row, counted from 0, to its number in the file.
     :param names: the file's names of columns that are renamed.
     :param ignored: columns of the file that a log does not have, which were not used.
-    :param form: the file's format in words, such as ``text parted by tabs, UTF-8``.
+    :param form: the file's format in words, such as ``text separated by tabs, UTF-8``.
     """
 
     source: Path | str | None = None

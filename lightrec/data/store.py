@@ -370,7 +370,7 @@ def _read_meta(folder: Path) -> dict[str, Any]:
         facts = [stamp(folder)] if (folder / STAMP).is_file() else []
         raise DataError(
             f"The prepared log in {folder} has format version {meta.get('version')}, and this "
-            f"lightrec reads the versions {' and '.join(map(str, READ_VERSIONS))}. Make it anew "
+            f"lightrec reads the versions {' and '.join(map(str, READ_VERSIONS))}. Make it again "
             f"with `{mending(folder.parent, *facts)}`."
         )
     return meta

@@ -167,7 +167,7 @@ class Texts:
         if path is not None and path.is_file():
             if (states := _read(path, len(self.contents))) is not None:
                 return Texts(states, self.lengths, self.prompt_length)
-            print(f"The states in {path} are damaged, and are computed anew.", file=sys.stderr)
+            print(f"The states in {path} are damaged, and are computed again.", file=sys.stderr)
         encoder.eval()
         order = self.lengths.argsort(stable=True)
         states = _on_disk(len(self.contents), encoder.hidden_size, kind)

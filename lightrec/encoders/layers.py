@@ -148,7 +148,7 @@ class Layers(Tuned):
                 model.gradient_checkpointing_enable()
             except ValueError as error:
                 raise RecipeError(
-                    f"{type(model).__name__} cannot compute states anew: leave "
+                    f"{type(model).__name__} cannot compute states again: leave "
                     "gradient_checkpointing out."
                 ) from error
         for _, _, stack in stacks(model):

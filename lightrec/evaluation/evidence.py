@@ -65,7 +65,7 @@ def favoured(metrics: Mapping[str, float], has_policy: bool = True) -> Favoured:
     if judge < popular:
         return Favoured(
             "blend",
-            "User model B, which judges, foretells held-out choices less well than popularity does "
+            "User model B, which judges, predicts held-out choices less well than popularity does "
             f"({judge:.3f} and {popular:.3f} nats), so that its sessions decide nothing.",
         )
     where = "in sessions of new users in user model B"

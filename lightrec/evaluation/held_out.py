@@ -63,7 +63,7 @@ ADVANTAGE = "test/blend-minus-{}/ndcg@10"
 PARTS = {
     "": ("the next event", ""),
     "discovered": ("discoveries", " ({:,} held-out events about items new to their user)"),
-    "met": ("reminders", " ({:,} held-out events about items that their user had met before)"),
+    "met": ("reminders", " ({:,} held-out events about items that their user had seen before)"),
 }
 """What the headline is of, all held-out events first, with a note on each."""
 BELIEVED = 0.9
@@ -343,16 +343,16 @@ def too_good(metrics: Metrics) -> str:
     if values[best] <= BELIEVED:
         return ""
     reason = (
-        f"{REPEATS}, which knows nothing but what its user had met before, has "
-        f"{values[REPEATS]:.3f}: what is to be foretold stands in the history already, such as the "
-        "basket before an order. Say with --goal which kind of event counts, leave hide_visit on, "
-        "and look whether sessions and times are right, so that a visit is known as one."
+        f"{REPEATS}, which knows nothing but what its user had seen before, has "
+        f"{values[REPEATS]:.3f}: what is to be predicted stands in the history already, such as "
+        "the basket before an order. Say with --goal which kind of event counts, leave hide_visit "
+        "on, and look whether sessions and times are right, so that a visit is known as one."
         if values.get(REPEATS, 0) > BELIEVED
         else "something beside the choices gives them away: copies of events, items that always "
         "come together, a file sorted by item, or texts that were written afterwards."
     )
     return (
-        f"TOO GOOD TO BE TRUE: {best} has NDCG@10 {values[best]:.3f}, and nobody foretells people "
+        f"TOO GOOD TO BE TRUE: {best} has NDCG@10 {values[best]:.3f}, and nobody predicts people "
         f"so well. Believe no figure here before the reason is known: {reason}"
     )
 

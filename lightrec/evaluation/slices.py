@@ -34,7 +34,7 @@ SLICES = {
     "short": "users with short histories",
     "medium": "users with medium histories",
     "long": "users with long histories",
-    "met": "items that their user had met before",
+    "met": "items that their user had seen before",
     "discovered": "items new to their user",
 }
 """Titles of slices, in the order of reports."""

@@ -298,7 +298,7 @@ class RankingModule(RankedStage):
         if folder is not None and data.before is not None and self.trainer.ckpt_path is None:
             earlier = Ranker.load(folder)
             if anew := take_over(self.ranker, earlier, data.store, data.before):
-                print(f"Learned anew, for want of earlier weights: {', '.join(anew)}.")
+                print(f"Learned from scratch, for want of earlier weights: {', '.join(anew)}.")
 
     @property
     def earlier(self) -> str | None:

@@ -36,7 +36,7 @@ PROSE = re.compile(r"[^\W\d]{3,}.* ")
 """What is found in a cell of words, and not in one of numbers."""
 LISTED = 8
 """Values of a list that are shown, at most."""
-WITHOUT_NEXT = "The same command without `next` goes on to it."
+WITHOUT_NEXT = "The same command without `next` trains and judges them."
 ASSUMED = Section(
     "What the assumptions do",
     "A log without impressions says nothing of how far people look ahead, how often they choose "

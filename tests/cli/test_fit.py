@@ -42,7 +42,7 @@ def test_a_training_that_is_terminated_says_so(data, monkeypatch, capsys):
 
     monkeypatch.setattr(RankingModule, "on_train_batch_end", stop)
     assert main(["fit", "-c", "generic/ranker", *FAST["ranker"]]) == 130
-    assert "The same command goes on where this one was." in capsys.readouterr().err
+    assert "The same command continues where this one was." in capsys.readouterr().err
     assert not (data / "ranker").exists()
 
 

@@ -185,7 +185,7 @@ def test_a_log_without_users_has_one_for_each_session_impression_or_row(run, cap
     assert items_of(store, "impression c") == ["x", "x"]
     assert not store.has_users
     assert store.meta["counts"]["users_made_up"] == 3
-    assert "The log names no users: 3 are made up" in capsys.readouterr().err
+    assert "The log names no users: 3 are invented" in capsys.readouterr().err
     # The k-core counts items alone: x has three events.
     core = run(events, users=contexts, k_core=3)
     assert core.catalog["item"].to_list() == ["x"]

@@ -54,7 +54,7 @@ def test_an_older_format_is_refused_with_the_command_that_makes_it_anew(store, t
     with pytest.raises(DataError, match="holds no prepared log"):
         EventStore(tmp_path)
     (store.folder / "meta.json").write_text(json.dumps({**store.meta, "version": 1}))
-    sentence = "has format version 1, and this .* 4 and 5. Make it anew with `lightrec run {} --out"
+    sentence = "has format version 1, and this .* 4 and 5. Make it again with `lightrec run {}"
     with pytest.raises(DataError, match=sentence.format("RECIPES")):
         EventStore(store.folder)
     stamp = {"fingerprint": "f", "command": "lightrec run video --offline"}

@@ -73,7 +73,7 @@ def test_lower_states_are_read_from_disk_and_damaged_ones_refused(folders, tmp_p
         path.write_bytes(damaged)
         mended = Layers(data.encoder, data.examples.texts, layers=1).texts
         assert torch.equal(first.contents, mended.contents)
-        assert "are damaged, and are computed anew" in capsys.readouterr().err
+        assert "are damaged, and are computed again" in capsys.readouterr().err
 
 
 def slightly(cut, states, mask, whole=Cut.__call__):

@@ -84,7 +84,7 @@ class TextTable(Table):
             self._read_header()
             self._good_record = self._pattern(len(self.names), self._unlikely, rb"\r")
         named = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
-        parts = [f"text parted by {named.get(shown, shown)}", encoding]
+        parts = [f"text separated by {named.get(shown, shown)}", encoding]
         self.form = ", ".join(parts + ["no header line"] * (not self.headed))
 
     def _with_quotes(

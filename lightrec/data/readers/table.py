@@ -170,7 +170,7 @@ class TableReader(Reader):
                 return f"Rename the one that it is, or say {option} '{{{required[0]}: NAME}}'."
             pairs = ", ".join(f"{column}: {_quoted(name)}" for column, name in guess.items())
             begin = "" if table.headed else "No line names the columns, so give their positions. "
-            return f"{begin}By their values the likeliest is {option} '{{{pairs}}}'."
+            return f"{begin}By their values the most likely is {option} '{{{pairs}}}'."
 
         matched = match_columns(table, names, named, required, problems, likely)
         roles = [*matched.values()] if in_log else []

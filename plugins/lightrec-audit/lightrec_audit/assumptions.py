@@ -183,7 +183,7 @@ def sensitivity(metrics: Metrics, judged: Sequence[Cell]) -> Section:
         "A log without impressions says nothing of how far people look ahead (γ), how often they "
         "choose nothing and how often they leave. Here each named assumption is halved and "
         "doubled: γ by its horizon 1 / (1 − γ), choosing nothing by its odds, leaving by its rate. "
-        "Reward and policy are learned anew each time, and judged in user model B under the same "
+        "Reward and policy are learned again each time, and judged in user model B under the same "
         "assumption.",
         [Table(["", "policy: accepted", *heads], table)],
         [Intervals(drawn, "policy − greedy by the blend, accepted a session")],

@@ -159,7 +159,7 @@ class Portfolios(Evaluator):
             *shares, traded, sharpe = (metrics[f"finance/{name}/{figure}"] for figure in COLUMNS)
             rows.append([title, *map("{:.1%}".format, shares), f"{traded:.2f}", f"{sharpe:.2f}"])
         text = (
-            f"The same amount of each of the {self.shown} products shown, decided anew at "
+            f"The same amount of each of the {self.shown} products shown, decided again at "
             f"{metrics['finance/months']:.0f} month's ends and carried out a trading day later; "
             f"means over {metrics['finance/users']:.0f} users' portfolios, after costs of "
             f"{self.cost:.2%} of what is traded. Turnover counts purchases and sales. {checked} "

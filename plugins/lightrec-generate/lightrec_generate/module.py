@@ -105,8 +105,8 @@ class GeneratorModule(RankedStage):
                 self.generator.load_state_dict(dict(earlier.named_parameters()), strict=False)
             except RuntimeError as error:
                 raise RecipeError(
-                    f"The {type(earlier).__name__} to go on from does not fit: give both the same "
-                    "classes and sizes."
+                    f"The {type(earlier).__name__} to continue from does not fit: give both the "
+                    "same classes and sizes."
                 ) from error
 
     def on_train_epoch_start(self) -> None:

@@ -93,7 +93,7 @@ class HealthTradeOff(Evaluator):
         columns = {_NDCG: "NDCG@10", "score": "health score shown"}
         table = Table.of(metrics, "health/{}/{}", rows, columns, "weight of health")
         text = (
-            "Lists are made anew with a weight of health: 0 is the blend's own order, 1 that of "
+            "Lists are made again with a weight of health: 0 is the blend's own order, 1 that of "
             f"health alone. NDCG@10 says how well the held-out events are ranked, the score is the "
             f"mean of the ten items shown. {checked}"
         )

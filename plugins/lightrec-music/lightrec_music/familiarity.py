@@ -77,7 +77,7 @@ def section(metrics: Mapping[str, float]) -> Section:
     text = (
         f"Of {metrics['music/events']:,} held-out events {metrics['music/repeats']:,} are about "
         "an item that the listener had played before. The first two columns say what share of a "
-        "list of ten was played before, or met and only skipped; the others, how many repeats and "
+        "list of ten was played before, or seen and only skipped; the others, how many repeats and "
         "discoveries stand in the ten."
     )
     table = Table.of(metrics, "music/{}/{}", TITLES, SHARES | HITS, own="blend")

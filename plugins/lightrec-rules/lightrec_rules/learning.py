@@ -55,7 +55,7 @@ def _description(encoder: Encoder) -> dict[str, Any] | None:
     names = [name for name in inspect.signature(type(encoder)).parameters if name != "device"]
     if lost := [name for name in names if not hasattr(encoder, name)]:
         print(
-            f"Wishes are read by words alone: {provider(encoder)} does not keep its "
+            f"Requests are read by words alone: {provider(encoder)} does not keep its "
             f"{' and '.join(lost)} as attributes, and cannot be made again.",
             file=sys.stderr,
         )

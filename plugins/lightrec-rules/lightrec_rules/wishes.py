@@ -147,13 +147,15 @@ class Wishes:
             telling = np.where(self._counts * 2 > self.table.shape[0], 0, self._counts)
             common = [[*self.column][place] for place in (-telling).argsort(kind="stable")[:5]]
             raise RecipeError(
-                f"No item knows any of the words of the wish {wish!r}, and the run has no text "
+                f"No item knows any of the words of the request {wish!r}, and the run has no text "
                 "encoder that reads others. Say it in words of titles, texts or attributes, such "
                 f"as {', '.join(common)}."
             )
         if unknown:
             how = "its vector alone reads" if self.encoder else "nothing reads"
-            what = " or ".join(map(repr, unknown)) if len(unknown) < len(words) else "of the wish"
+            what = (
+                " or ".join(map(repr, unknown)) if len(unknown) < len(words) else "of the request"
+            )
             say(f"No item has the word {what}: {how} it.")
         reading = self.read([wish if self.encoder else " ".join(words)])[0]
         before, weight = self.settings[kind]
@@ -318,7 +320,7 @@ class Wishes:
         """
         if not (folder / FILE).is_file():
             raise RunError(
-                f"{folder} has learned nothing of wishes: its items have no words, or an earlier "
+                f"{folder} has learned nothing of requests: its items have no words, or an earlier "
                 "release has made it. In the latter case make the run again with `lightrec run`."
             )
         content = json.loads((folder / FILE).read_text())

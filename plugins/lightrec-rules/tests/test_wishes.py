@@ -85,9 +85,9 @@ def test_grammar_and_words_that_no_item_has(capsys):
     scores, _ = plain.scores("LIGHT sofa", HISTORY)
     assert scores[1:].argsort(descending=True).tolist() == [1, 0, 2], "b has fewer words than a"
     assert capsys.readouterr().err == "No item has the word 'sofa': nothing reads it.\n"
-    with pytest.raises(RecipeError, match="No item knows any of the words of the wish 'sofa cent'"):
+    with pytest.raises(RecipeError, match="No item knows any of the words of the request 'sofa"):
         plain.scores("sofa cent", HISTORY)
-    with pytest.raises(RecipeError, match="the wish '!'"):
+    with pytest.raises(RecipeError, match="the request '!'"):
         wishes.scores("!", HISTORY)
 
 
@@ -112,12 +112,12 @@ def test_items_that_answer_a_wish_have_a_word_of_it():
     plain = Wishes(STORE, ITEMS, None, SETTINGS)
     assert plain.answering("blue teas").tolist() == [False, False, True, True]
     assert Wishes(STORE, ITEMS, Meanings(), SETTINGS).answering("blue teas") is None
-    with pytest.raises(RecipeError, match="No item knows any of the words of the wish 'for a'"):
+    with pytest.raises(RecipeError, match="No item knows any of the words of the request 'for a'"):
         plain.scores("for a", ALONE)
 
 
 def test_an_update_keeps_what_was_learned(tmp_path):
-    with pytest.raises(RunError, match="has learned nothing of wishes"):
+    with pytest.raises(RunError, match="has learned nothing of requests"):
         Wishes.load(tmp_path, STORE, ITEMS)
     (tmp_path / FILE).write_text(json.dumps(SETTINGS | {"encoder": None}))
     (tmp_path / "next").mkdir()

@@ -28,7 +28,9 @@ from lightrec_serve.newcomers import Newcomers, placed
 from lightrec_serve.run_engine import RunEngine
 from lightrec_serve.slates import chosen, reasons, without_each
 
-NO_WISHES = "An export knows no wishes, profiles and other ways to rank: serve the run itself."
+NO_WISHES = (
+    "An export knows no requests in words, profiles and other ways to rank: serve the run itself."
+)
 logger = logging.getLogger("lightrec.serve")
 
 

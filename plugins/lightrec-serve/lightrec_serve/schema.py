@@ -104,14 +104,14 @@ class Ask(Strict):
         max_length=MOST,
         description="Attributes of a person who is not in the log; kept as history is.",
     )
-    ask: Text | None = Field(None, description="A wish in words.", examples=["slow crime story"])
+    ask: Text | None = Field(None, description="A request in words.", examples=["slow crime story"])
     k: int = Field(10, ge=1, strict=True, description="How many items at most.")
     exclude: Names = Field(
         [], max_length=MOST, description="Titles, item ids or conditions on attributes."
     )
     only: Names = Field([], max_length=MOST, description="As exclude, for what alone may come.")
     candidates: Many | None = Field(None, description="The ids of all items that may come.")
-    discover: Flag = Field(False, description="Nothing that the person has met before.")
+    discover: Flag = Field(False, description="Nothing that the person has seen before.")
     more: Flag = Field(False, description="The next page: nothing that the session has shown.")
     new: int = Field(0, ge=0, strict=True, description="Last places kept for items without events.")
     time: Moment | None = Field(

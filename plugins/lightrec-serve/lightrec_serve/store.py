@@ -310,7 +310,7 @@ class Store(AbstractContextManager["Store"]):
                 return done.result(timeout=PATIENCE)
             except NotYet:
                 if not self._writer.is_alive():  # as in a process that was forked
-                    raise StoreError("The store's writer has ended: open the store anew.") from None
+                    raise StoreError("The store's writer has ended: open it again.") from None
 
     def _call(self, call: _Call, patience: float = PATIENCE) -> None:
         with self._lock:
@@ -318,7 +318,7 @@ class Store(AbstractContextManager["Store"]):
                 lambda: self._closed or len(self._calls) < WAITING, timeout=patience
             )
             if self._closed:
-                raise StoreError(f"The store {name_of(self.engine)} is closed: open it anew.")
+                raise StoreError(f"The store {name_of(self.engine)} is closed: open it again.")
             if not room:
                 raise StoreError(
                     f"{len(self._calls):,} calls wait to be written to {name_of(self.engine)}, "

@@ -158,7 +158,7 @@ class PartChecks(Checks, ABC):
         :param drawn: whether to skip it also where the part may draw, and does.
         """
         if (drawn or not self.may_draw) and any(differences(*self.trials[0])):
-            why = "are drawn anew each time" if self.may_draw else "change from call to call"
+            why = "are drawn again each time" if self.may_draw else "change from call to call"
             raise DoesNotApply(f"Its {self.outputs} {why}.")
 
     def differing(self, one: Any, other: Any, of: Callable[[Any], Any] = lambda x: x) -> Faults:

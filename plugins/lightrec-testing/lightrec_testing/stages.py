@@ -83,7 +83,7 @@ class StageChecks(Checks):
                     yield f"After two batches in {precision} {name} holds NaN."
 
     @promise(
-        "Keep what training goes on from in parameters, buffers or `on_save_checkpoint`, take "
+        "Keep what training continues from in parameters, buffers or `on_save_checkpoint`, take "
         "plain arguments, draw what the beginning draws before the first epoch, and give a "
         "DataLoader a `generator` of its own, or it draws from torch's at another point."
     )

@@ -29,7 +29,7 @@ _NO_TIMES: Final = (
 )
 _TIMES: Final = (
     "It has times, which the run's log lacks: the run's events would all be left out. Leave them "
-    "out of this log with --data.columns '{time: none}', or make the run anew."
+    "out of this log with --data.columns '{time: none}', or make the run again."
 )
 _Table = TypeVar("_Table", Catalog, Users)
 

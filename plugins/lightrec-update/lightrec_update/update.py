@@ -90,7 +90,7 @@ def update(
         if meta["settings"]["split"] == "item-cold":
             raise RunError(
                 f"{present.path} holds items out of training (split: item-cold), which would be "
-                "drawn anew from the longer log, among items that its ranker has learned. Make "
+                "drawn again from the longer log, among items that its ranker has learned. Make "
                 "the run again with `lightrec run`, or with another split."
             )
         appended = present.about.get("sources", {})
