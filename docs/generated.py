@@ -144,9 +144,9 @@ def hooks() -> str:
         returns = " ".join(returns.split())
         sections.append(f"## `{hook}`\n\n{said.strip()}\n\n**Returns** {returns}\n")
         own = shipped(hook.removeprefix("lightrec_")).values()
-        rows = [[f"`{part.name}`", _where(part), _distribution(part)] for part in own]
-        if rows:
-            sections.append(_table(["shipped", "where", "distribution"], rows))
+        if own:
+            rows = [f"- `{part.name}`: {_where(part)}\n" for part in own]
+            sections.append(f"Shipped:\n\n{''.join(rows)}")
     return "\n".join(sections)
 
 

@@ -107,7 +107,7 @@ def test_similar_items_leave_out_the_item_and_keep_to_wishes(recommender, tiny_r
         ({"history": ["lamp nmber 33"]}, "no item 'lamp nmber 33'. Did you mean lamp number 3, id"),
         ({"history": [], "only": "knd=lamp"}, "'knd' is not an attribute .* mean 'kind'"),
         ({"history": [], "only": "kind=lamp and kind!=lamp"}, "to recommend: kind=lamp leaves"),
-        ({}, "a user of the log, a history, a profile or a wish"),
+        ({}, "a user of the log, a history, a profile or a request"),
     ],
 )
 def test_mistakes_are_told(recommender, arguments, message):

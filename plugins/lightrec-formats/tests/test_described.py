@@ -52,7 +52,7 @@ def test_messages_name_files_lines_and_where_the_set_is_from(tmp_path):
         find_reader(file).read(file)
     file.write_text(text.replace("zip_code", "zip"))
     with pytest.raises(
-        DataError, match=r"trial.csv: not as the set 'hillstrom' was published .https.*zip_code"
+        DataError, match=r"trial.csv: not as 'hillstrom' was published .https.*zip_code"
     ):
         find_reader(file).read(file)
     with pytest.raises(DataError, match="cannot be named"):

@@ -36,7 +36,7 @@ def test_a_recipe_is_bad_for_nothing_or_that_is_not_known(recipes):
 @pytest.mark.parametrize(
     ("good", "bad", "message"),
     [
-        ("60,0.4", "60,4", "recipes.csv: not as the set .* 'health_score' .*4 is not from 0 to 1"),
+        ("60,0.4", "60,4", "recipes.csv: not as .* 'health_score' .*4 is not from 0 to 1"),
         ("500", "many", r"'food-who-health' was published .https.* 'calories' .*many"),
         ("'2')", "'2'", "Row 1, column 'ingredients'.* is not a list as Python"),
         ("['sweet']", "sweet", "Row 1, column 'tags': 'sweet' is not a list as Python"),
