@@ -6,8 +6,8 @@ BIN     = $(VENV)/bin
 DEMO    = $(patsubst %,plugins/lightrec-%,formats rewards rules video audit export serve ope lab worlds update)
 PLUGINS = $(filter-out plugins/lightrec-hello $(DEMO),$(wildcard plugins/lightrec-*))
 
-.PHONY: help demo test test-all test-portable test-oldest locks check audit wheels docs links pages \
-  format bench clean
+.PHONY: help demo test test-all test-portable test-oldest notebooks locks check audit wheels docs \
+  links pages format bench clean
 
 help:
 	@echo 'make demo    install, then learn a recommender for films from MovieLens-100K'
@@ -15,6 +15,7 @@ help:
 	@echo 'make test-all    run all tests; SLOW=slow: those that make test leaves out'
 	@echo 'make test-portable   run all as other processors and numbers of threads would'
 	@echo 'make test-oldest   run the quick ones with the oldest packages that are allowed'
+	@echo 'make notebooks   run the tutorials that are notebooks, too'
 	@echo 'make locks   write down the oldest and the newest packages that are allowed'
 	@echo 'make check   lint, formatting, types, layers, amount of code, words, documentation, audit'
 	@echo 'make wheels  build all packages into dist/, and check them as an index does'
@@ -88,6 +89,7 @@ check: $(VENV)/.developing docs audit
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.limits
 	$(BIN)/python -m docs.words
+	$(BIN)/python -m docs.notebooks --check
 
 # An index that knows of no vulnerabilities, or is not reached, is said and fails nothing.
 AUDIT = $(VENV)/audit.txt
@@ -119,6 +121,11 @@ links: $(VENV)/.developing
 
 pages: $(VENV)/.developing
 	$(BIN)/python -m docs.generated
+	$(BIN)/python -m docs.notebooks
+
+# Each in an empty folder, and what a page says is printed is compared.
+notebooks: $(VENV)/.developing
+	$(BIN)/python -m docs.notebooks --run
 
 format: $(VENV)/.developing
 	$(BIN)/ruff check --fix .

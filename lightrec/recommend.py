@@ -245,6 +245,13 @@ class Recommender(ListRanking):
         size = f"users={self.store.num_users}, items={self.store.num_items}"
         return f"Recommender({str(self.run.path)!r}, by={self.by!r}, {size})"
 
+    def _repr_html_(self) -> str:
+        """Show three people in a notebook: what each would be shown, and why."""
+        from lightrec.report import examples, page
+
+        lists = page.part(examples.histories(self.run, seed=0))
+        return f"{page.prose(f'`{self!r}`: {self.reason}')}\n{lists}"
+
     @cached_property
     def _judged(self) -> ListRanking:
         """The ranking that has not learned the held-out events, and may be judged by them."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightrec.data.store import CONTEXT, TRAIN, EventStore, padded
-from lightrec.keys import Key
+from lightrec.keys import PADDING, Key
 
 Positions: TypeAlias = NDArray[np.int64]
 Batch: TypeAlias = dict[str, Tensor]
@@ -204,6 +204,20 @@ def with_only(known: Mapping[str, Tensor], kept: Tensor) -> dict[str, Tensor]:
         else table.expand(len(kept), *table.shape[1:])
         for name, table in known.items()
     }
+
+
+def without_each(known: Mapping[str, Tensor], most: int) -> tuple[list[int], dict[str, Tensor]]:
+    """A history as it is, and without each of its last events, the last one first.
+
+    :param known: of one history, see :func:`with_only`.
+    :param most: number of events that are left out in turn, at most.
+    :returns: the items of the E events, and what is known of the E + 1 histories.
+    """
+    history = known[Key.HISTORY]
+    events = history[0][history[0] != PADDING].flip(0)[:most].tolist()
+    kept = torch.ones(len(events) + 1, history.shape[1], dtype=torch.bool)
+    kept[1:] = ~torch.eye(history.shape[1], dtype=torch.bool).flip(0)[: len(events)]
+    return events, with_only(known, kept)
 
 
 def last_events(known: Mapping[str, Tensor], length: int) -> dict[str, Tensor]:

@@ -6,13 +6,14 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lightrec.data.domain import LogMask, Showable
-from lightrec.data.sequences import Sequences, last_events, named_events, with_only
+from lightrec.data.sequences import Sequences, last_events, named_events, without_each
 from lightrec.data.store import TEST, EventStore
 from lightrec.evaluation.base import NOTHING, Points, Section, Table
 from lightrec.evaluation.held_out import HeldOutLog, scorers_of
-from lightrec.keys import PADDING, Column, Key
+from lightrec.keys import Column, Key
 from lightrec.ranking.evaluation_events import EvaluationEvents
 from lightrec.ranking.metrics import rankable
 from lightrec.ranking.scorers import Scorer
@@ -82,12 +83,10 @@ def catalog_map(run: Run, seed: int) -> Section | None:
 def plane(vectors: Tensor) -> Tensor:
     """The two principal components of vectors (N, D) as (N, 2); signs are settled."""
     centered = vectors - vectors.mean(dim=0)
-    _, axes = torch.linalg.eigh(centered.T @ centered)
-    axes = axes[:, -2:].flip(1)
-    if axes.shape[1] < 2:
-        axes = torch.cat([axes, torch.zeros_like(axes)], dim=1)
+    axes = torch.linalg.eigh(centered.T @ centered).eigenvectors[:, -2:].flip(1)
     largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
-    return centered @ (axes * torch.where(largest < 0, -1.0, 1.0))
+    flat = centered @ (axes * torch.where(largest < 0, -1.0, 1.0))
+    return pad(flat, (0, 2 - flat.shape[1]))
 
 
 def _groups(store: EventStore) -> list[str]:
@@ -141,12 +140,7 @@ def _listed(
     scorer: Scorer, batch: Mapping[str, Tensor], allowed: Showable, titles: list[str], left_out: int
 ) -> list[tuple[int, str]]:
     """Rank for one user, and once more without each of the last events, so many of them."""
-    history = batch[Key.HISTORY]
-    places = [at for at in range(history.shape[1]) if history[0, at] != PADDING]
-    places = places[max(len(places) - left_out, 0) :]
-    kept = torch.ones(1 + len(places), history.shape[1], dtype=torch.bool)
-    kept[range(1, len(kept)), places] = False
-    together = with_only(batch, kept)
+    events, together = without_each(batch, left_out)
     scores, eligible = scorer(together), allowed(together[Key.USER], together[Key.END])
     scores = scores.where(rankable(scores, together[Key.SEEN], eligible=eligible), -torch.inf)
     best = scores[0].topk(min(LISTED, scores.shape[1] - 1))
@@ -159,7 +153,7 @@ def _listed(
         why = "no single event"
         if len(lost) and int(lost.max()) > 0:
             event = int(lost.argmax())
-            cause = int(history[0, places[event]])
+            cause = events[event]
             name = titles[cause - 1] if cause <= len(titles) else "an item no longer known"
             why = f"“{name}”: place {int(ranks[event + 1])} without it"
         listed.append((item, why))

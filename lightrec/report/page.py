@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from jinja2 import Environment, FileSystemLoader
+from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup, escape
 
 import lightrec
@@ -95,8 +95,7 @@ def write(
     (folder / "summary.txt").write_text(text, encoding="utf-8")
     headline = [chart for each in findings for chart in each.headline]
     if headline:
-        picture = charts.draw(headline)
-        picture.savefig(folder / "report.png", dpi=110, metadata={"Software": None})
+        charts.draw(headline).savefig(folder / "report.png", dpi=110, metadata={"Software": None})
     shown: list[Section | None] = [section for each in findings for section in each.sections]
     seed = run.stamp("ranker")["seed"]
     shown += [examples.histories(run, seed), examples.catalog_map(run, seed)]
@@ -317,9 +316,7 @@ def page_of(
         chosen = {key: run.stamp(stage)[key] for key in ("recipe", "overrides")}
         settings[stage] = yaml.safe_dump(chosen, sort_keys=False)
     counts = run.data.meta["counts"]
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
-    environment.filters["prose"] = prose
-    return environment.get_template("report.html.j2").render(
+    return _template("report").render(
         name=run.name,
         version=lightrec.__version__,
         seed=run.stamp("ranker")["seed"],
@@ -328,10 +325,20 @@ def page_of(
         opening=opening,
         headline=headline,
         sections=sections,
-        svg=charts.svg,
-        worded=worded,
         settings=settings,
     )
+
+
+def part(section: Section | None) -> str:
+    """Set one section as HTML, for a notebook; empty for None."""
+    return _template("section").render(section=section) if section else ""
+
+
+def _template(name: str) -> Template:
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+    environment.filters["prose"] = prose
+    environment.globals |= {"svg": charts.svg, "worded": worded}
+    return environment.get_template(f"{name}.html.j2")
 
 
 def prose(text: str) -> Markup:

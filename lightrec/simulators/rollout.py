@@ -120,13 +120,9 @@ class Sessions:
 
     def user_means(self) -> dict[str, Tensor]:
         """Each user's means over the seeds ``(U,)``, by metric."""
-        return {
-            "accepted": self.accepted.mean(0),
-            "length": self.length.mean(0),
-            "per_step": self.accepted.sum(0) / self.length.sum(0),
-            "return": self.reward.mean(0),
-            **{name: total.mean(0) for name, total in self.learned.items()},
-        }
+        totals = {"accepted": self.accepted, "length": self.length, "return": self.reward}
+        means = {name: total.mean(0) for name, total in {**totals, **self.learned}.items()}
+        return means | {"per_step": self.accepted.sum(0) / self.length.sum(0)}
 
 
 @torch.no_grad()

@@ -20,13 +20,14 @@ from torch.nn.utils.rnn import pad_sequence
 from lightrec.api import PADDING, Column, Key, RecipeError
 from lightrec.data.names import Names
 from lightrec.data.people import Person, with_events
+from lightrec.data.sequences import without_each
 from lightrec.errors import LightrecError, RunError
 from lightrec.list_ranking import ListRanking
 from lightrec_serve.catalog import Catalog
 from lightrec_serve.engine import Engine, Query, Ranked, Reason
 from lightrec_serve.newcomers import Newcomers, placed
 from lightrec_serve.run_engine import RunEngine
-from lightrec_serve.slates import chosen, reasons, without_each
+from lightrec_serve.slates import LEFT_OUT, chosen, reasons
 
 NO_WISHES = (
     "An export knows no requests in words, profiles and other ways to rank: serve the run itself."
@@ -100,9 +101,9 @@ class ExportEngine(ExportedEngine):
             self._draw(vectors[[row]], one, rules) if whole[row] else next(searched)
             for row, one in enumerate(queries)
         ]
-        for row, (one, slate) in enumerate(zip(queries, ranked, strict=True)):
+        for one, slate in zip(queries, ranked, strict=True):
             if one.query.explain and one.history:
-                slate.why = self._why(vectors[[row]], one, slate.items)
+                slate.why = self._why(one, slate.items)
         done = perf_counter()
         spent = {"read": read - began, "tower": towered - read, "search": done - towered}
         for slate in ranked:  # each has its share
@@ -186,13 +187,12 @@ class ExportEngine(ExportedEngine):
         logits = torch.cat([known, self._fresh(vectors)], 1)
         return logits if one.allowed is None else logits.masked_fill(~one.allowed, -torch.inf)
 
-    def _why(self, vector: Tensor, one: "_Read", items: list[int]) -> list[list[Reason]]:
+    def _why(self, one: "_Read", items: list[int]) -> list[list[Reason]]:
         """Ask what each event did: query without it."""
         history = padded([one.history], self.exported.history_length)
-        events, without = without_each({Key.HISTORY: history})
-        queries = torch.cat([vector, self.exported.queries(without[Key.HISTORY])])
-        likely = self._logits(queries, one).log_softmax(-1)[:, items]
-        return reasons(events, likely[0], likely[1:])
+        events, known = without_each({Key.HISTORY: history}, LEFT_OUT)
+        logits = self._logits(self.exported.queries(known[Key.HISTORY]), one)
+        return reasons(events, logits.log_softmax(-1)[:, items])
 
     def _draw(self, vector: Tensor, one: "_Read", rules: Standing | None) -> Ranked:
         logits = self._logits(vector, one)[0]

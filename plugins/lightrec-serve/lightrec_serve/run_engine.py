@@ -19,13 +19,14 @@ from torch.nn.functional import pad
 from lightrec.api import Column, Key, Past, RecipeError
 from lightrec.data.domain import showable_to, with_texts
 from lightrec.data.people import Person, with_events
+from lightrec.data.sequences import without_each
 from lightrec.errors import LightrecError, RunError
 from lightrec.ranking.lists import diversified
 from lightrec.ranking.ranker import likeness
 from lightrec_serve.catalog import Catalog
-from lightrec_serve.engine import Engine, Query, Ranked, Reason
+from lightrec_serve.engine import Engine, Query, Ranked
 from lightrec_serve.newcomers import Newcomers
-from lightrec_serve.slates import chosen, marked, reasons, without_each
+from lightrec_serve.slates import LEFT_OUT, chosen, marked, reasons
 
 if TYPE_CHECKING:
     from lightrec.api import Recommender
@@ -227,23 +228,17 @@ class RunEngine(Engine):
             recent = pad(~self.newcomers.warm, (0, self.catalog.live.height), value=True)
             ranked = chosen(logits, recent, query, self.temperature, by, rules, person.row)
         if query.explain and person.known[Key.HISTORY].any():
-            ranked.why = self._why(query, person, ranked.items, scores, allowed)
+            self._explain(ranked, query, person, allowed)
         ranked.seconds = {"tower": spent, "search": perf_counter() - began}
         return ranked
 
-    def _why(
-        self, query: Query, person: Person, items: list[int], scores: Tensor, allowed: Tensor
-    ) -> list[list[Reason]]:
+    def _explain(self, ranked: Ranked, query: Query, person: Person, allowed: Tensor) -> None:
         """Ask what each event did: score the person without it, by the same request and filters."""
-        events, known = without_each(person.known)
-        rows = pl.concat([person.row] * len(events))
-        without = self.recommender(query.by).scores(Person(known, rows), query.ask)
-
-        def likely(raw: Tensor) -> Tensor:
-            whole = torch.cat([raw, self.newcomers.mixed(raw)], -1)
-            return whole.masked_fill(~allowed, -torch.inf).log_softmax(-1)[..., items]
-
-        return reasons(events, likely(scores), likely(without))
+        events, known = without_each(person.known, LEFT_OUT)
+        rows = pl.concat([person.row] * (len(events) + 1))
+        raw = self.recommender(query.by).scores(Person(known, rows), query.ask)
+        logits = torch.cat([raw, self.newcomers.mixed(raw)], -1).masked_fill(~allowed, -torch.inf)
+        ranked.why = reasons(events, logits.log_softmax(-1)[:, ranked.items])
 
     def _varied(
         self, allowed: Tensor, k: int, rules: Standing | None, people: pl.DataFrame

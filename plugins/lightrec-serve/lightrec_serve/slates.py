@@ -1,7 +1,7 @@
 """How a slate is chosen from scores, and which events of a history made its items come."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -11,8 +11,7 @@ import torch
 from lightrec_rules.rules import Standing
 from torch import Tensor
 
-from lightrec.api import PADDING, Key
-from lightrec.data.sequences import with_only
+from lightrec.api import PADDING
 from lightrec.nn.slates import ordered_steps
 from lightrec.ranking.lists import with_reserved_places
 from lightrec_serve.engine import Query, Ranked, Reason
@@ -73,29 +72,18 @@ def marked(
     return replace(ranked, rules=rules.mark, pinned=frozenset(pinned) - {PADDING}, may=may)
 
 
-def reasons(events: Sequence[int], whole: Tensor, without: Tensor) -> list[list[Reason]]:
+def reasons(events: Sequence[int], likely: Tensor) -> list[list[Reason]]:
     """Name the events that made items come: those without which they would be less likely.
 
     :param events: E items of a history.
-    :param whole: (K,) logarithms of K items' probabilities.
-    :param without: (E, K) the same without each event.
+    :param likely: (E + 1, K) logarithms of K items' probabilities, then the same without each
+        event; see :func:`lightrec.data.sequences.without_each`.
     :returns: for each of the K items the events that count most, at most :data:`REASONS`; none that
         makes it less likely.
     """
-    losses, places = (whole - without).T.topk(min(REASONS, len(events)))
+    losses, places = (likely[0] - likely[1:]).T.topk(min(REASONS, len(events)))
     named = []
     for row, loss in zip(places.tolist(), losses.tolist(), strict=True):
         pairs = [(events[at], math.exp(-by)) for at, by in zip(row, loss, strict=True) if by > 0]
         named.append([*dict(pairs[::-1]).items()][::-1])  # an event that came twice counts by most
     return named
-
-
-def without_each(known: Mapping[str, Tensor]) -> tuple[list[int], dict[str, Tensor]]:
-    """The last E events of a history, the last one first, and what is known without each of them.
-
-    :param known: of one person, see :func:`lightrec.data.sequences.with_only`.
-    """
-    history = known[Key.HISTORY]
-    count = min(LEFT_OUT, int((history > 0).sum()))
-    kept = ~torch.eye(history.shape[1], dtype=torch.bool).flip(0)[:count]
-    return history[0].flip(0)[:count].tolist(), with_only(known, kept)
