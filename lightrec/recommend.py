@@ -151,9 +151,9 @@ class Recommender(ListRanking):
         """Recommend to every user of the log and of the user table, in batches; see
         :meth:`recommend`.
 
-        :param before: ``test`` to recommend from what came before each user's first test event, so
-            that the lists can be judged on those events, to users with enough events (k-core)
-            alone, without the run's standing rules; None to recommend from everything to everybody.
+        :param before: ``test`` to recommend from what came before each user's first test event, at
+            its time: lists that can be judged on those events, for users with enough events
+            (k-core), without the run's standing rules; None to recommend from everything to all.
         :returns: an iterator over tables ``user``, ``rank``, ``item``, ``title``, ``score``,
             ``known_events``: how many of the user's events the list was made from, and
             ``ranked_by``: ``history``, or what ``ranked_by`` of
@@ -164,10 +164,10 @@ class Recommender(ListRanking):
         allowed, _ = self.allowed(exclude, only, rules)
         k = self.length(k)
         placed, when = places_for_new(k, new, explore, seed), self.moment(time)
-        for users, known, counts in self.people.everybody(batch_size, before is not None):
+        for users, known, counts, times in self.people.everybody(batch_size, before is not None):
             if discover:
                 known[Key.SEEN] = self.people.chosen(known)
-            may = self.may_see(Person(known, users), allowed, when)
+            may = self.may_see(Person(known, users), allowed, when or times)
             best = ranking.best(known, may, k, placed, ask, rules, users)
             which, table = self._table(*best)
             by = "history" if known[Key.HISTORY].any() else ranking.ranked_by

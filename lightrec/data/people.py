@@ -137,12 +137,12 @@ class People:
 
     def everybody(
         self, size: int, before_test: bool = False
-    ) -> Iterator[tuple[pl.DataFrame, dict[str, Tensor], Positions]]:
+    ) -> Iterator[tuple[pl.DataFrame, dict[str, Tensor], Positions, Any]]:
         """Go through all people in batches of whom the same is known.
 
         :param before_test: only those of the store, with what came before their test events.
-        :returns: an iterator over rows of the user table (B), what is known of these people, and
-            how many events it holds, (B,).
+        :returns: an iterator over rows of the user table (B), what is known of these people, how
+            many events it holds, (B,), and their test events' times, or last ones', or None.
         """
         log, ends = self.whole
         if before_test:  # histories as the held-out events are judged from
@@ -151,13 +151,14 @@ class People:
             np.minimum.at(ends, tested.users, tested.ends)
         for _, rows in _batches(np.zeros(self.store.num_users), [0], size):
             known = self.events(rows, log, ends[rows])
-            yield self.store.users[rows], known, ends[rows] - log.offsets[rows]
+            times = log.times[np.minimum(ends, log.offsets[1:] - 1)[rows]] if before_test else None
+            yield self.store.users[rows], known, ends[rows] - log.offsets[rows], times
         if before_test:
             return
         counts, described = np.diff(self.outside.log.offsets), self.outside.described
         for _, rows in _batches(2 * (counts > 0) + described, (3, 2, 1, 0), size):
             known, table = self._outsiders(rows)
-            yield table, known, counts[rows]
+            yield table, known, counts[rows], None
 
     def before(
         self, users: Sequence[str], times: Positions, size: int

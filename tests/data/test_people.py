@@ -13,7 +13,7 @@ from lightrec.data.pairs import funnel
 from lightrec.data.people import People
 from lightrec.data.readers.base import Tables
 from lightrec.data.readers.canonical import write_tables
-from lightrec.data.store import READ
+from lightrec.data.store import READ, TEST
 from lightrec.data.visitors import bots, persons, renamed
 from tests.shops import Shop
 from tests.users.stores import prepared
@@ -64,15 +64,15 @@ def test_whom_the_k_core_leaves_out_is_known_by_events_or_attributes(people):
 
 def test_everybody_comes_once_in_batches_of_whom_the_same_is_known(people):
     batches = []
-    for users, known, counts in people.everybody(2):
+    for users, known, counts, _ in people.everybody(2):
         assert len({*(known[Key.HISTORY] > 0).any(1).tolist()}) == 1
         assert np.array_equal(counts, (known[Key.HISTORY] > 0).sum(1))
         batches.append(users["user"].to_list())
     assert batches == [["ann", "bob"], ["cid"], ["dan"], ["eve"]]
-    judged = list(people.everybody(2, before_test=True))
-    assert [users["user"].to_list() for users, *_ in judged] == [["ann", "bob"]]
-    # A store without the tables that it was made from knows no others.
-    for file in (people.store.folder / READ).iterdir():
+    ((users, *_, times),) = people.everybody(2, before_test=True)
+    assert users["user"].to_list() == ["ann", "bob"]
+    assert np.array_equal(times, people.store.times[people.store.events(TEST)])
+    for file in (people.store.folder / READ).iterdir():  # without these it knows no others
         file.unlink()
     assert len(People(people.store).outside.users) == 0
 

@@ -146,8 +146,8 @@ def test_without_the_long_run_data_ranker_and_evaluate_are_left(tiny_run, tmp_pa
     assert {"test/ndcg@10", "test/popularity/ndcg@10"} <= done.metrics().keys()
     assert favoured_by(tmp_path) == ("blend", done.metrics()[REASON])
     page = (tmp_path / "evaluate" / "report.html").read_text()
-    assert "The long run" in page
-    assert "user models" not in page.partition("The long run")[0]
+    assert ">The long run<" in page
+    assert "user models" not in page.partition(">The long run</h2>")[0]
     assert main(["evaluate", str(tmp_path)]) == 0
     assert "policy" not in capsys.readouterr().out
     assert first_lists(tmp_path).count("'s last events:") == 3

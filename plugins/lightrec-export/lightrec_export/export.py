@@ -231,7 +231,7 @@ def without_people(blend: Blend) -> Blend:
 def everybody(store: EventStore) -> pl.DataFrame:
     """List what is known of each person: ``user``, ``items`` and what a blend reads beside them."""
     tables = []
-    for users, details, _ in People(store).everybody(BATCH):
+    for users, details, *_ in People(store).everybody(BATCH):
         there = details[Key.HISTORY] > PADDING
         columns = {Column.USER: users[Column.USER].cast(pl.String)}
         for name, table in details.items():
