@@ -131,7 +131,7 @@ def render(path: Path, findings: "LogSummary", domain: str) -> str:
         lines += [
             "",
             f"A run uses {used['events']:,} events of {used['users']:,} users and "
-            f"{used['items']:,} items, unless its --data.k_core says otherwise.",
+            f"{used['items']:,} items, unless the run's --data.k_core says otherwise.",
         ]
     if findings.order:
         lines += ["", findings.order]
