@@ -44,8 +44,8 @@ def notebook(name: str) -> NotebookNode:
         if (cell := code(block)) is not None:
             cells += [new_markdown_cell(linked(text[at : fence.start()], name)), cell]
             at = fence.end()
-    (run,) = {*re.findall(r"--out (runs/\S+)", text)} - {"runs/mine"} or {"runs/mine"}
-    shown = new_code_cell(f'import lightrec\n\nlightrec.load("{run}")')
+    out = re.search(r"--out (runs/\S+)", text)[1]
+    shown = new_code_cell(f'import lightrec\n\nlightrec.load("{out}")')
     cells += [new_markdown_cell(linked(text[at:], name)), new_markdown_cell(LAST), shown]
     cells = [cell for cell in cells if cell.source]
     for number, cell in enumerate(cells):
