@@ -71,8 +71,11 @@ def _written(name: str) -> str:
         by_title = dict([recipes.find(name)])
     else:
         whole = recipes.load(name)
-        order = [*whole.recipes] if whole.overlay else recipes.in_order(whole.recipes)
+        order = recipes.in_order(whole.recipes)
         by_title = {f"{whole.name}/{stage}": whole.resolved(stage) for stage in order}
+        if whole.overlay:
+            files = sorted(recipes.folder(name).glob("*.yaml"))
+            by_title = {f"{whole.name}/{path.stem}": recipes.read(path) for path in files}
     texts = [
         f"# {title}\n{yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)}"
         for title, recipe in by_title.items()

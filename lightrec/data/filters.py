@@ -35,7 +35,7 @@ from lightrec.keys import Column
 
 _TOKEN: Final = re.compile(
     r"""(?P<quoted>"[^"]*"|'[^']*')(?=[\s()<>=!,]|$)
-    |(?P<sign><=|>=|!=|==?|<|>)|(?P<mark>[(),])|(?P<word>(?:[^\s()<>=!,]|!(?!=))+)""",
+    |(?P<sign><=|>=|!=|=[=<>]?|<|>)|(?P<mark>[(),])|(?P<word>(?:[^\s()<>=!,]|!(?!=))+)""",
     re.VERBOSE,
 )
 _LOOKS: Final = re.compile(r"[<>=]|\bin\s*\(", re.IGNORECASE)
@@ -47,6 +47,8 @@ _COMPARE: Final[Mapping[str, Callable[..., pl.Expr]]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_WRITTEN: Final = {"==": "=", "=<": "<=", "=>": ">="}
+"""Signs as some write them."""
 _BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _MISSING: Final = "missing"
 _PATH: Final = "[>›»|]"
@@ -156,7 +158,8 @@ class _Parser:
             else:
                 expression = self.compared(name, "=", values)
         elif self.kind() == "sign":
-            sign = self.tokens[self.at][0].replace("==", "=")
+            sign = self.tokens[self.at][0]
+            sign = _WRITTEN.get(sign, sign)
             self.at += 1
             expression = self.compared(name, sign, [self.value()])
         else:

@@ -115,13 +115,16 @@ def section(metrics: Metrics) -> Section:
         title = f"{RECOMMENDERS[name]} − {RECOMMENDERS['blend']}"
         gaps += [[title, *map(spread, both), spread(None)]] if name in titles else []
     reached = Table.of(metrics, ALL + "/{}/{}", titles, COLUMNS, own="policy")
+    whose = RECOMMENDERS | {"beginning": "policy before training"}
+    worth = {"": "the policy's own reward a session, in user model A"}
+    earned = Table.of(metrics, "reward/{}", whose, worth, own="policy")
     return Section(
         "Whole sessions, in user model B",
         "User model B is of another class than A, was fitted on the other half of the users, and "
         f"has item vectors of its own; it was fitted {_times(metrics)}, and every policy plays "
         "in each fit. All policies meet the same users with the same chance."
         f"{unfit_rewards(metrics)}",
-        [reached, Table(head, gaps), *_ratios(metrics, titles)],
+        [reached, Table(head, gaps), *_ratios(metrics, titles), *([earned] if earned.rows else [])],
         charts,
         "The mixture adds user model A's utilities to the blend's scores, with the weight "
         f"{metrics.get('simulator/mixture/weight', 0):g}, which was accepted most in A; the even "

@@ -71,8 +71,10 @@ class SimulatedSessions(Evaluator):
 
         :returns: metrics ``simulator/…`` in user model B, ``simulator_new/…`` there with new users,
             ``simulator_a/…`` in A, ``transfer_ratio/…`` where that in A is clearly above 0, and
-            ``sessions/…`` of all in the log.
+            ``sessions/…`` of all in the log; nothing where the run has no user models.
         """
+        if not run.has("users_b"):
+            return Findings({})
         return findings(self.play(run, seed) | logged_figures(run.data.without_cold))
 
     def play(self, run: Run, seed: int, search: bool = True) -> dict[str, float]:

@@ -352,13 +352,13 @@ class PolicyStage(StageModule):
         """Save the policy, its encoder included; judge again, and rivals by the same reward.
 
         :returns: next to the judging's metrics, how many steps of users were played in all, to
-            train and to judge; and ``reward/…``, what a session of each rival is worth.
+            train and to judge; and ``reward/…``, what a session of each is worth by it.
         """
         self.policy.save_pretrained(folder)
         # Lightning has moved the networks to the CPU, and the sessions are where they were.
         self.to(self.ground.judging.device)
         metrics, ground, seed = self.judge(), self.ground, self.settings.validation_seed
-        for name, rival in self.data.rivals().items():
+        for name, rival in {"policy": self.policy, **self.data.rivals()}.items():
             with torch.random.fork_rng(), full_precision(self.device):
                 played, _ = play(rival.to(self.device), ground.judging, ground.users, seed)
             metrics[f"reward/{name}"] = float(played.reward.mean())

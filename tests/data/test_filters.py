@@ -48,7 +48,7 @@ ITEMS = pl.DataFrame(
         ("brand in (johnson and johnson, Kid's)", "be"),
         ("price<€ 12,60 and not price=0", "ac"),
         ("released=1996", "b"),
-        ("released<=1995-05 and released>=1994-01-01", "ac"),
+        ("released=<1995-05 and released>=1994-01-01", "ac"),
         ("new one=yes", "ae"),
         ("new_one!=true", "bc"),
         ("price=missing", "df"),

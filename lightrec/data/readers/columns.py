@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import permutations
 from math import log10
 from typing import Final
@@ -169,13 +169,19 @@ def likely_columns(
     values = [n for n in rest if number[n] and texts[n].cast(pl.Float64).is_between(-10, 100).all()]
     values = [n for n in values if not _hints(n, _MONEY)]  # what is paid is no grade
     counts = [n for n in values if _hints(n, LOG_NAMES[Column.COUNT])]
-    words = [n for n in rest if not number[n] and _hints(n, _KINDS)]
+    words = [n for n in rest if not number[n] and (_hints(n, _KINDS) or looks_like_kinds(texts[n]))]
     grades = [n for n in values if n not in counts]
     roles = Column.VALUE, Column.COUNT, Column.FEEDBACK
     for role, columns in zip(roles, (grades, counts, words), strict=True):
         if role not in likely and columns and kinds[columns[0]] > 1:
             likely[role] = columns[0]
     return {name: likely[name] for name in names if name in likely}
+
+
+def looks_like_kinds(values: Iterable[str]) -> bool:
+    """Whether values are kinds of events, such as view and order: few words, one of them known."""
+    kinds = {_plain(value) for value in values}
+    return len(kinds) <= 12 and not kinds.isdisjoint(WORDS["done"].split())
 
 
 def _likely_pair(

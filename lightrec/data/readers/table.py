@@ -19,6 +19,7 @@ from lightrec.data.readers.columns import (
     LOG_NAMES,
     USER_NAMES,
     likely_columns,
+    looks_like_kinds,
     match_columns,
 )
 from lightrec.data.readers.delimited import JsonTable, TextTable
@@ -43,6 +44,12 @@ _TABLES: Final = (".csv", ".tsv", ".jsonl", ".ndjson")
 """Endings of what is a table wherever it lies."""
 _OFFERS: Final = (Column.SESSION, Column.IMPRESSION, Column.PROPENSITY, Column.CANDIDATES)
 """Columns that may stand for a user: nobody is missed in a log that has one of these."""
+
+_UNUSED: Final = (
+    (Column.TIME, "times", looks_like_times),
+    (Column.FEEDBACK, "kinds of events", looks_like_kinds),
+)
+"""Columns that are reported where they are not recognised, by what they seem to hold."""
 
 
 class TableReader(Reader):
@@ -128,12 +135,13 @@ class TableReader(Reader):
         report = problems.add if self.skip is None else plugins.warn
         frame, place = _with_clicks(_with_returns(frame, report), place)
         ignored = tuple(name for name in table.names if name not in matched.values())
-        for name in ignored if Column.TIME in names and Column.TIME not in matched else ():
-            if (values := table.sample(name)) and looks_like_times(values):
-                plugins.warn(
-                    f"The column '{name}' of {table.path} holds times and is not used: if they are "
-                    f"the events' own, say --columns '{{time: {_quoted(name)}}}'."
-                )
+        for role, what, looks_so in _UNUSED:
+            for name in ignored if role in names and role not in matched else ():
+                if (values := table.sample(name)) and looks_so(values):
+                    plugins.warn(
+                        f"The column '{name}' of {table.path} holds {what} and is not used: if they"
+                        f" are the events' own, say --columns '{{{role}: {_quoted(name)}}}'."
+                    )
         place = replace(place, names=matched, ignored=ignored, form=table.form)
         with problems.raising():
             return self.checked(frame, place, path, table.faults)

@@ -21,7 +21,8 @@ class KnownTruth(Evaluator):
 
     def evaluate(self, run: Run, seed: int) -> Findings:
         """``truth/<score>/spearman``; nothing where the run's log is a real one."""
-        if not (path := run.folder("data") / "truth.safetensors").is_file():
+        path = run.folder("data") / "truth.safetensors"
+        if not (path.is_file() and run.has("users_a")):
             return Findings({})
         held_out = HeldOut.load(path)
         offers = held_out.history, held_out.candidates

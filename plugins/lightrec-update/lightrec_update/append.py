@@ -203,6 +203,12 @@ def append(
             fresh = _unknown(events, log)
         events = pl.concat([events, fresh]) if fresh.height else events
         new.append(fresh.height)
+        kinds, known = (set(each[Column.FEEDBACK].unique()) for each in (fresh, before.log.events))
+        if other := sorted(kinds - known):
+            plugins.warn(
+                f"{log.place.source}: the run's log has no events of the kind {', '.join(other)}, "
+                f"only {', '.join(sorted(known))}; if one of these was meant, correct the new log."
+            )
     tables = before.catalog, before.users
     merged = _merged(before.catalog, catalog), _merged(before.users, users)
     if events is before.log.events and all(a is b for a, b in zip(tables, merged, strict=True)):
