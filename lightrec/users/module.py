@@ -107,7 +107,7 @@ class ChoiceModule(StageModule):
 
     def setup(self, stage: str) -> None:
         """Take item vectors and popularity, and whether the log records nothing."""
-        data = self._data
+        data = self.data_of(ChoiceData)
         if data.history_length != self.choice.history_length:
             raise RecipeError(
                 f"The recipe cuts histories to {data.history_length} items in its data section and "
@@ -138,10 +138,6 @@ class ChoiceModule(StageModule):
     def _networks(self) -> list[ChoiceModel]:
         """The choice models of members and learner, averaged copies included."""
         return [m for m in self.modules() if isinstance(m, ChoiceModel)]
-
-    @property
-    def _data(self) -> ChoiceData:
-        return self.data_of(ChoiceData)
 
     def item_vectors(self) -> Tensor:
         """The features in which the first choice model's utilities are linear, (N + 1, F)."""
@@ -208,7 +204,7 @@ class ChoiceModule(StageModule):
     def write(self, folder: Path) -> dict[str, float]:
         """Calibrate, fit the continuation value and the users' other parts, write and judge all."""
         self.eval()
-        data, settings = self._data, self.settings
+        data, settings = self.data_of(ChoiceData), self.settings
         assumed = {name: settings[name] for name in ("discount", "leave_rate", "ridge")}
         for member in self.members:
             calibrate(member, data)
@@ -230,7 +226,7 @@ class ChoiceModule(StageModule):
 
         :param counts: to which those of the test choices of one's own half are added.
         """
-        data = self._data
+        data = self.data_of(ChoiceData)
         fitted, other = data.half, OTHER[data.half]
         popularity = fit_popularity(data)
         alone = users.replaced(members=users.members[:1])

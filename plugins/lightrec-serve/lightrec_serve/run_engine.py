@@ -213,7 +213,6 @@ class RunEngine(Engine):
             history = person.known[Key.HISTORY][0]
             allowed[history[history <= self.catalog.size]] = False
         allowed[self.barred(query)] = False
-        allowed[0] = False
         whole = torch.cat([scores, self.newcomers.mixed(scores)])
         rules = self.rules
         if by == "attributes" and (rules is not None or query.draw):

@@ -8,7 +8,7 @@ import math
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
@@ -276,10 +276,8 @@ ITEMS: Final = _table(
 
 def inserting(engine: sa.Engine, table: sa.Table) -> Any:
     """An insertion that leaves out the rows that a table has already."""
-    kind: Callable[..., Any] = (
-        sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
-    )
-    return kind(table).on_conflict_do_nothing()
+    dialect: Any = sqlite if engine.dialect.name == "sqlite" else postgresql
+    return dialect.insert(table).on_conflict_do_nothing()
 
 
 def open_database(url: str) -> sa.Engine:
