@@ -142,9 +142,8 @@ def settings_help(recipe: Recipe) -> str:
 def _written(value: object) -> str:
     """Write a setting as on the command line."""
     plain = json.loads(json.dumps(described(value), default=str))
-    return (
-        yaml.safe_dump(plain, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
-    )
+    text = yaml.safe_dump(plain, default_flow_style=True, width=10_000)
+    return text.removesuffix("...\n").strip()
 
 
 def _stage(

@@ -172,8 +172,7 @@ def write(tables: Iterable[pl.DataFrame], out: Path) -> tuple[int, Counter[str]]
                 escaped(table).write_csv(writer, include_header=not number)
             rows += table.height
             if Column.USER in table.columns:
-                kinds = table.unique(Column.USER)[Column.RANKED_BY]
-                users.update(kinds.to_list())
+                users.update(table.unique(Column.USER)[Column.RANKED_BY].to_list())
     return rows, users
 
 

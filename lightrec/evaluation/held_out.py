@@ -112,7 +112,8 @@ class HeldOutLog(Evaluator):
             results["ranker"] = self.rank(store, by_history(Blend(blend.ranker)), seed)
         results |= alone
         metrics: dict[str, float] = {}
-        repeats = self.events(store, seed).met
+        events = self.events(store, seed)
+        repeats = events.met
         for name, result in results.items():
             metrics |= held_out_metrics(store, result, f"test/{name}/", repeats)
         parts = {"met": repeats, "discovered": ~repeats} if repeats.any() else {}
@@ -127,18 +128,14 @@ class HeldOutLog(Evaluator):
             for part, of in parts.items():
                 key = ADVANTAGE.format(f"{name}/{part}")
                 metrics |= mean_of_users(key, lead[of], ranked.users[of], seed)
-        size = self._batch_size(store)
+        size = events.batch_size
         return metrics | cold_metrics(store, blend, by_texts, size, self.max_events, seed)
 
     def events(self, store: EventStore, seed: int) -> EvaluationEvents:
         """The test events in the order in which they are ranked."""
-        size = self._batch_size(store)
-        return EvaluationEvents(
-            Sequences.all_events(store), TEST, None, size, self.max_events, seed
-        )
-
-    def _batch_size(self, store: EventStore) -> int:
-        return min(self.batch_size, rows_held(COPIES * store.num_items))
+        log, most = Sequences.all_events(store), rows_held(COPIES * store.num_items)
+        size = min(self.batch_size, most)
+        return EvaluationEvents(log, TEST, None, size, self.max_events, seed)
 
     def rank(self, store: EventStore, scorer: Scorer, seed: int) -> RankingResult:
         """Rank the test events with one scorer, seen items left out.

@@ -79,8 +79,7 @@ class Earlier:
     def __init__(self, model: ItemScorer, store: EventStore, before: EventStore) -> None:
         self.model = model
         self.items = items_before(store, before)
-        rows = numbers_before(store.user_ids, before.user_ids)
-        self.users = torch.from_numpy(rows)
+        self.users = torch.from_numpy(numbers_before(store.user_ids, before.user_ids))
         self.unknown = int((self.items[1:] == PADDING).sum())
 
     def scores(

@@ -295,9 +295,8 @@ def data_lines(meta: Mapping[str, Any]) -> str:
 
 def write_metrics(folder: Path, metrics: Mapping[str, float | str]) -> None:
     """Write ``metrics.json``, flat and sorted."""
-    (folder / "metrics.json").write_text(
-        json.dumps(dict(sorted(metrics.items())), indent=2, allow_nan=False) + "\n"
-    )
+    text = json.dumps(dict(metrics), indent=2, sort_keys=True, allow_nan=False)
+    (folder / "metrics.json").write_text(f"{text}\n")
 
 
 def page_of(

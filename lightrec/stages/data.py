@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lightrec import plugins
-from lightrec.data.domain import Domain, LogMask
+from lightrec.data.domain import Domain
 from lightrec.data.files import leaving_nothing
 from lightrec.data.findings import glance, recognised
 from lightrec.data.pairs import funnel
@@ -99,11 +99,6 @@ def prepared(
                 tables.log, folder, catalog=tables.catalog, users=people, domain=chosen, **settings
             )
             finish(store)
-            mask = LogMask(store)
-            if mask.restricts:  # a mistake of the domain's shows now, and not after the training
-                import torch
-
-                mask(torch.zeros(1, dtype=torch.int64))
             (folder / READ).mkdir()
             write_tables(tables, folder / READ)
 

@@ -338,8 +338,7 @@ def in_file(path: Path, where: Path, role: str) -> Path:
         return path
     from lightrec.data.readers.base import find_reader
 
-    copy = where / SOURCES / f"{role}.parquet"
-    return find_reader(path).fetch(path, copy)
+    return find_reader(path).fetch(path, where / SOURCES / f"{role}.parquet")
 
 
 def plan(

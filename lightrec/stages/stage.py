@@ -234,8 +234,7 @@ def function_of(stage: Stage) -> tuple[Callable[..., None], dict[str, Any]]:
         parsed = parser.parse_args(["--config", text, *overrides])
     except Exception as error:
         settings = nested(["-c", text, *overrides])
-        whose = f"The stage {stage.name}"
-        said = mistake(function, settings, [first], whose) or error
+        said = mistake(function, settings, [first], f"The stage {stage.name}") or error
         raise RecipeError(f"The settings of stage {stage.name} cannot be used. {said}") from error
     parsed.pop("config", None)
     return function, parser.instantiate_classes(parsed).as_dict()

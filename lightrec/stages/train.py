@@ -144,8 +144,7 @@ class RecipeCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link sizes from the data to the model, name the folder to leave, have runs twice."""
         parser.add_argument("--out", type=str, help="The folder that the stage leaves.")
-        sizes = "num_items", "vector_size", "people", "feedback_kinds"
-        for size in sizes:
+        for size in ("num_items", "vector_size", "people", "feedback_kinds"):
             parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
         # Two threads that add to one row add in any order, unless torch is asked for one order.

@@ -55,11 +55,8 @@ class Coding:
                 numbers = column.cast(pl.Float64).to_numpy()
                 codes = np.where(np.isnan(numbers), 0, np.searchsorted(values, numbers) + 1)
             else:
-                codes = (
-                    column.cast(pl.String)
-                    .replace_strict(values, range(1, len(values) + 1), default=0)
-                    .to_numpy()
-                )
+                known = range(1, len(values) + 1)
+                codes = column.cast(pl.String).replace_strict(values, known, default=0).to_numpy()
             columns.append(torch.from_numpy(codes.astype(np.int64)))
         return torch.stack(columns, 1)
 

@@ -55,7 +55,6 @@ def encode(
     from lightrec.keys import Column
     from lightrec.run import Run
 
-    installed = plugins.installed()
     run = Run(items) if (items / "data").is_dir() else None
     if encoder is None and run and not run.has("ranker"):
         raise RecipeError(
@@ -64,7 +63,7 @@ def encode(
         )
     if run is None:
         rows = read_table(items, "item", columns).rows
-        catalog = with_texts(installed.get("domains", domain).made(), rows)
+        catalog = with_texts(plugins.installed().get("domains", domain).made(), rows)
     elif columns:
         raise RecipeError("--columns goes with an item table, and a run has read its own.")
     else:

@@ -245,8 +245,7 @@ def principal(queries: Tensor, table: Tensor, bias: Tensor, size: int) -> tuple[
         likely += (some @ rows.T + bias[1:]).softmax(1).sum(0) / len(queries)
     weight = likely.clamp_min(likely.max() * 1e-6) ** TILT
     rows = rows - weight.square() @ rows / weight.square().sum()
-    moments = queries.T @ queries / len(queries)
-    spread, axes = torch.linalg.eigh(moments)
+    spread, axes = torch.linalg.eigh(queries.T @ queries / len(queries))
     root = spread.clamp_min(spread.max() * 1e-6).sqrt()
     there, back = axes * root @ axes.T, axes / root @ axes.T
     weighted = weight[:, None] * (rows @ there)

@@ -313,8 +313,7 @@ class EvaluatorChecks(FileChecks):
         """Metrics are a dictionary with flat keys such as `test/ndcg@10`, without blanks, and
         finite numbers of Python's own types.
         """
-        metrics = self.trials[0][0]
-        for key, value in metrics.items():
+        for key, value in self.trials[0][0].items():
             if not isinstance(key, str) or not key or " " in key:
                 yield f"There is the key {key!r}."
             if type(value) not in (int, float) or not math.isfinite(value):

@@ -52,10 +52,8 @@ class Loadings:
         noise = torch.full_like(mean, float(spread) / 2)
         prior = 2.0 * torch.eye(size + 1, dtype=y.dtype)
         for _ in range(rounds):
-            model = cls(mean, weights, noise)
-            x, variance = model.beliefs(y, known)
-            ones = torch.ones(len(x), 1, dtype=x.dtype)
-            moved = torch.cat([x, ones], 1)
+            x, variance = cls(mean, weights, noise).beliefs(y, known)
+            moved = torch.cat([x, x.new_ones(len(x), 1)], 1)
             outer = moved[:, :, None] * moved[:, None, :]
             outer[:, :-1, :-1] += variance
             total = (known.T @ outer.flatten(1)).view(-1, size + 1, size + 1)

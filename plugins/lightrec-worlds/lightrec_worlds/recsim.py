@@ -290,8 +290,7 @@ class LongTermSatisfaction(PartedWorld):
     def begin(self, session: Tensor) -> dict[str, State]:
         """Users of different exposure."""
         even = noise.uniform(noise.mix(session, 0)).float() - 0.5
-        latent = {"exposure": even.squeeze(1) / (1 - self.memory)}
-        return {Key.LATENT: latent}
+        return {Key.LATENT: {"exposure": even.squeeze(1) / (1 - self.memory)}}
 
     def respond(self, state: TensorDictBase, slate: Tensor) -> Response:
         """Consume the first document that is there."""
