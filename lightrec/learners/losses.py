@@ -25,7 +25,6 @@ from lightrec.learners.transitions import CLICKED_COLUMN, FEATURES, STEPS_AHEAD
 from lightrec.nn.plackett_luce import at
 from lightrec.policies.base import ScoredPolicy
 from lightrec.policies.slate import SlatePolicy
-from lightrec.users.irl import average
 
 Distance = Literal["l2", "l1", "smooth_l1"]
 
@@ -56,10 +55,12 @@ class ValueLoss(nn.Module):
         self._pairs.append((target, network))
         return target
 
+    @torch.no_grad()
     def follow_up(self, tau: float) -> None:
         """Move the target networks to the learned ones by a share τ."""
         for target, network in self._pairs:
-            average(target, network, tau)
+            for slow, quick in zip(target.parameters(), network.parameters(), strict=True):
+                slow.lerp_(quick, tau)
 
     def _target(self, batch: TensorDictBase, following: Tensor) -> Tensor:
         """r + γⁿ (1 - terminated) V(s′), n being the steps from s to s′, ``(B,)``.

@@ -16,7 +16,6 @@ from torch.nn.functional import embedding, softplus
 from lightrec.api import FEATURES, PADDING, Key
 from lightrec.nn.session import perceptron
 from lightrec.trust import ARGUMENTS
-from lightrec.users.irl import average
 from lightrec_lab.imitation import ImitationReward
 
 RewardForm = Literal["logit", "positive", "negative"]
@@ -185,9 +184,13 @@ class AdversarialReward(ImitationReward):
         # The root has no derivative at 0.
         return ((steep + 1e-12).sqrt() - 1).square().mean()
 
+    @torch.no_grad()
     def end_iteration(self, waiting: bool) -> None:
         """Move the averaged networks; while the policy waits they are the discriminator's own."""
-        average(self.averaged, self.discriminator, 1.0 if waiting else self.average)
+        share = 1.0 if waiting else self.average
+        pairs = zip(self.averaged.parameters(), self.discriminator.parameters(), strict=True)
+        for slow, quick in pairs:
+            slow.lerp_(quick, share)
 
 
 class GAIL(AdversarialReward):
