@@ -48,7 +48,6 @@ _COMPARE: Final[Mapping[str, Callable[..., pl.Expr]]] = {
     ">=": operator.ge,
 }
 _WRITTEN: Final = {"==": "=", "=<": "<=", "=>": ">="}
-"""Signs as some write them."""
 _BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _MISSING: Final = "missing"
 _PATH: Final = "[>›»|]"
@@ -158,8 +157,7 @@ class _Parser:
             else:
                 expression = self.compared(name, "=", values)
         elif self.kind() == "sign":
-            sign = self.tokens[self.at][0]
-            sign = _WRITTEN.get(sign, sign)
+            sign = _WRITTEN.get(self.tokens[self.at][0], self.tokens[self.at][0])
             self.at += 1
             expression = self.compared(name, sign, [self.value()])
         else:
