@@ -197,10 +197,9 @@ def misfit(name: str, value: Any, expected: Any) -> str:
     """Say why a value is none of the expected type; empty where no reason is found."""
     types = [*_alternatives(expected)]
     bases = [kind for kind in types if isinstance(kind, type) and not issubclass(kind, _PLAIN)]
-    inner = [get_args(kind)[0] for kind in types if get_args(kind)]
-    if isinstance(value, list) or (inner and not bases):
-        members = value if isinstance(value, list) else [value]
-        sentences = (misfit(name, each, Union[(*inner,)]) for each in members if inner)
+    if isinstance(value, list):
+        inner = [get_args(kind)[0] for kind in types if get_args(kind)]
+        sentences = (misfit(name, each, Union[(*inner,)]) for each in value if inner)
         if sentence := next(filter(None, sentences), ""):
             return sentence
     named = value if isinstance(value, Mapping) else {CLASS: value}
@@ -215,7 +214,7 @@ def misfit(name: str, value: Any, expected: Any) -> str:
         if inspect.isabstract(kind):
             return _abstract_class(path)
         more = {key: each for key, each in named.items() if key not in (CLASS, "init_args")}
-        return mistake(kind, (named.get("init_args") or {}) | more)
+        return mistake(kind, more | (named.get("init_args") or {}))
     parser = ArgumentParser(exit_on_error=False)
     try:
         parser.add_argument("--value", type=expected)

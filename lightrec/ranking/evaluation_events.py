@@ -84,10 +84,11 @@ class EvaluationEvents(Dataset[Batch]):
         rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
         events, users = self.events[rows], self.users[rows]
         begin, items = self.sequences.offsets[users], self.sequences.items
-        seen, target = self.sequences.known(begin, events), self.targets[rows].astype(np.int64)
+        history, seen = padded(items, begin, events), self.sequences.known(begin, events)
         if self.max_length is not None:
             begin = np.maximum(begin, events - self.max_length)
-        batch = {Key.HISTORY: padded(items, begin, events), Key.TARGET: target}
+            history = padded(items, begin, events)
+        batch = {Key.HISTORY: history, Key.TARGET: self.targets[rows].astype(np.int64)}
         batch |= {Key.SEEN: seen, Key.USER: users, Key.END: events}
         batch |= self.sequences.details(begin, events)
         tensors = {name: torch.from_numpy(table) for name, table in batch.items()}
